@@ -1,0 +1,51 @@
+"""XFeat features and matches for structure-from-motion: `from xfeat_cli import XFeat, extract, match`.
+
+The public names load on first use, so that importing the package (and `xfeat --help`) stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "XFeat": "xfeat_cli.model.extractor",
+    "extract": "xfeat_cli.jobs.extract",
+    "match": "xfeat_cli.jobs.match",
+    "Features": "xfeat_cli.types",
+    "Matches": "xfeat_cli.types",
+    "PointMatches": "xfeat_cli.types",
+    "ExtractConfig": "xfeat_cli.config",
+    "MatchConfig": "xfeat_cli.config",
+    "XFeatError": "xfeat_cli.errors",
+}
+
+__all__ = [
+    "ExtractConfig",
+    "Features",
+    "MatchConfig",
+    "Matches",
+    "PointMatches",
+    "XFeat",
+    "XFeatError",
+    "extract",
+    "match",
+]
+
+if TYPE_CHECKING:
+    from xfeat_cli.config import ExtractConfig, MatchConfig
+    from xfeat_cli.errors import XFeatError
+    from xfeat_cli.jobs.extract import extract
+    from xfeat_cli.jobs.match import match
+    from xfeat_cli.model.extractor import XFeat
+    from xfeat_cli.types import Features, Matches, PointMatches
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

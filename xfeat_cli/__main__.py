@@ -1,0 +1,3 @@
+from xfeat_cli.cli.app import main
+
+main()

@@ -1,0 +1,47 @@
+"""The `xfeat` command: one typer app, one file per command. Nothing here imports torch, numpy or h5py."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from xfeat_cli import __version__
+from xfeat_cli.cli import demo, weights
+from xfeat_cli.errors import XFeatError
+
+app = typer.Typer(
+    name="xfeat",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Local features and matches for structure-from-motion, from folders of photographs.",
+)
+app.command("demo")(demo.demo)
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"xfeat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line on stderr and exit code 2."""
+    try:
+        app()
+    except XFeatError as error:
+        typer.secho(f"xfeat: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        sys.exit(2)

@@ -1,0 +1,90 @@
+"""What flows between the stages: frozen dataclasses of numpy arrays, shapes checked.
+
+Coordinates are (x, y) in pixels of the stored image, (0, 0) at the centre of the top-left pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Local features of one image, best score first.
+
+    keypoints: (N, 2) float32, x and y in stored-image pixels.
+    scores: (N,) float32.
+    descriptors: (N, D) float32 or float16; unit norm when sparse, raw when semi-dense.
+    image_size: (width, height) of the stored image.
+    scales: None when sparse; (N,) float32 when semi-dense: network pixels × scale = stored-image pixels.
+    """
+
+    keypoints: FloatArray
+    scores: FloatArray
+    descriptors: FloatArray
+    image_size: tuple[int, int]
+    scales: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.keypoints)
+        _check(self.keypoints.shape == (n, 2), "keypoints", "(N, 2)", self.keypoints)
+        _check(self.scores.shape == (n,), "scores", f"({n},)", self.scores)
+        _check(self.descriptors.ndim == 2 and len(self.descriptors) == n, "descriptors", f"({n}, D)", self.descriptors)
+        if self.scales is not None:
+            _check(self.scales.shape == (n,), "scales", f"({n},)", self.scales)
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Matches of two images as indices into their keypoints.
+
+    indices: (M, 2) int32, ascending in the first column; each keypoint at most once.
+    scores: (M,) float32, the cosine of the two descriptors for nearest neighbours.
+    """
+
+    indices: IntArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        m = len(self.indices)
+        _check(self.indices.shape == (m, 2), "indices", "(M, 2)", self.indices)
+        _check(self.scores.shape == (m,), "scores", f"({m},)", self.scores)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True)
+class PointMatches:
+    """Matches of two images as coordinates (semi-dense, refined at both ends).
+
+    points0, points1: (M, 2) float32, stored-image pixels of image 0 and image 1.
+    scores: (M,) float32 in [0, 1], the refiner's confidence.
+    """
+
+    points0: FloatArray
+    points1: FloatArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        m = len(self.points0)
+        _check(self.points0.shape == (m, 2), "points0", "(M, 2)", self.points0)
+        _check(self.points1.shape == (m, 2), "points1", f"({m}, 2)", self.points1)
+        _check(self.scores.shape == (m,), "scores", f"({m},)", self.scores)
+
+    def __len__(self) -> int:
+        return len(self.points0)
+
+
+def _check(condition: bool, name: str, expected: str, array: np.ndarray) -> None:
+    if not condition:
+        raise ValueError(f"{name} must have shape {expected}, not {array.shape}")
