@@ -1,0 +1,76 @@
+"""Every default and its meaning. The command line reads its defaults from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Mode(str, Enum):
+    SPARSE = "sparse"
+    SEMI_DENSE = "semi-dense"
+
+
+class Decoding(str, Enum):
+    DEFAULT = "default"
+    REFERENCE = "reference"
+
+
+class Precision(str, Enum):
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+TOP_K = {Mode.SPARSE: 4096, Mode.SEMI_DENSE: 10_000}
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """How features are made.
+
+    mode: sparse keypoints, or semi-dense cells to be refined while matching.
+    weights: a shipped or downloaded name, or a path to a .safetensors or .pt file.
+    top_k: most features an image may have; None = 4096 sparse, 10,000 semi-dense.
+    resize: longest side in px that the network sees; larger images are reduced to it; 0 = never.
+    detection_threshold: least heatmap probability of a sparse keypoint.
+    decoding: ours, or the authors' arithmetic with its known faults.
+    device: auto, cpu, cuda, cuda:N or mps.
+    precision: arithmetic of the network; auto = fp16 on CUDA, fp32 elsewhere.
+    batch_size: images of one size that the network sees at once; None = chosen for the device.
+    max_megapixels: larger images are refused (a guard against decompression bombs).
+    """
+
+    mode: Mode = Mode.SPARSE
+    weights: str = "default"
+    top_k: int | None = None
+    resize: int = 1200
+    detection_threshold: float = 0.05
+    decoding: Decoding = Decoding.DEFAULT
+    device: str = "auto"
+    precision: Precision = Precision.AUTO
+    batch_size: int | None = None
+    max_megapixels: int = 300
+
+    @property
+    def features_per_image(self) -> int:
+        return TOP_K[self.mode] if self.top_k is None else self.top_k
+
+
+@dataclass(frozen=True)
+class MatchConfig:
+    """How features are matched.
+
+    min_cossim: least cosine of a match; −1 = none; None = what the weights' metadata asks for when sparse, none when
+        semi-dense, where the refiner's confidence decides.
+    ratio: most that the distance to the nearest descriptor may be of that to the second nearest; 1 = no test.
+    min_confidence: least confidence of a refined semi-dense match.
+    device, precision: as for extraction; auto = fp16 products on CUDA, fp32 elsewhere.
+    """
+
+    min_cossim: float | None = None
+    ratio: float = 1.0
+    min_confidence: float = 0.25
+    device: str = "auto"
+    precision: Precision = Precision.AUTO

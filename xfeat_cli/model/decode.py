@@ -1,0 +1,247 @@
+"""Heads of the network → keypoints, scores and descriptors, for batches of images of one size.
+
+Everything is in pixels of the image that the network saw, before its padding to multiples of 32. Source: Potje et al.,
+CVPR 2024, with the faults of the authors' decoding mended: keypoints are sub-pixel (centroid of the heatmap), all
+sampling follows `coordinates.py`, borders lose nothing, equal neighbours yield one keypoint, and ties are ordered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xfeat_cli.coordinates import pixel_to_cell, rescale
+from xfeat_cli.model.network import CELL, STRIDE
+
+SUPPRESSION_RADIUS = 2
+"""A keypoint is the largest of the 5×5 pixels around it; its position is their centroid."""
+
+SEMI_DENSE_SCALES = ((0.6, 0.2), (1.3, 0.8))
+"""(image scale, share of the features) of the two passes of XFeat*."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Features of one image on the device. points (N, 2), scores (N,) descending, descriptors (N, 64), scales (N,)."""
+
+    points: Tensor
+    scores: Tensor
+    descriptors: Tensor
+    scales: Tensor | None = None
+
+
+def prepare(gray: Tensor) -> Tensor:
+    """(B, H, W) gray → (B, 1, H', W') of zero mean and unit variance, padded to multiples of 32 by its edge.
+
+    The statistics are taken before padding, so that they are the image's own.
+    """
+    image = gray[:, None].float()
+    mean = image.mean((2, 3), keepdim=True)
+    variance = image.var((2, 3), keepdim=True, correction=0)
+    image = (image - mean) * torch.rsqrt(variance + 1e-5)
+    height, width = image.shape[-2:]
+    return F.pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+
+
+def sparse(
+    heads: tuple[Tensor, Tensor, Tensor],
+    size: tuple[int, int],
+    top_k: int,
+    threshold: float,
+    mask: np.ndarray | None = None,
+) -> list[Decoded]:
+    """Decode a batch. size: (H, W) before padding. mask: (B, H, W) bool, False = no keypoint here."""
+    features, logits, reliability = heads
+    heatmap = _heatmap(logits, size)
+    if mask is not None:
+        heatmap = heatmap * torch.from_numpy(mask).to(heatmap.device)
+    find = _find_peaks_cpu if heatmap.device.type == "cpu" else _find_peaks
+    index, scores = find(heatmap, reliability.float(), top_k, threshold)
+
+    points, first_of_equals = _locate(heatmap, index)
+    descriptors = _sample_descriptors(F.normalize(features.float(), dim=1), points)
+    keep = (scores > 0) & first_of_equals
+    return [Decoded(p[k], s[k], d[k]) for p, s, d, k in zip(points, scores, descriptors, keep, strict=True)]
+
+
+def semi_dense_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """The (H, W) of the two scaled images of a semi-dense pass over an image of (H, W)."""
+    return [(max(1, round(size[0] * scale)), max(1, round(size[1] * scale))) for scale, _ in SEMI_DENSE_SCALES]
+
+
+def semi_dense(
+    heads: list[tuple[Tensor, Tensor, Tensor]],
+    size: tuple[int, int],
+    top_k: int,
+    mask: np.ndarray | None = None,
+) -> list[Decoded]:
+    """Decode a batch from the heads of its two scaled images. size: (H, W) of the image before scaling.
+
+    A feature is a cell; its position is the centre of the cell's top-left pixel, where the refiner's labels start.
+    Descriptors are raw. scales: image pixels per pixel of the scaled image.
+    """
+    passes = [
+        _cells(features, reliability, scaled_size, size, mask)
+        for (features, _, reliability), scaled_size in zip(heads, semi_dense_sizes(size), strict=True)
+    ]
+    counts = _split([p[1].shape[1] for p in passes], top_k)
+    chosen = [_take_best(*one, count) for one, count in zip(passes, counts, strict=True)]
+    points, scores, descriptors, scales = (torch.cat(part, 1) for part in zip(*chosen, strict=True))
+    order = torch.argsort(scores, dim=1, descending=True, stable=True)
+    result = []
+    for b, o in enumerate(order):
+        o = o[scores[b, o] > 0]
+        result.append(Decoded(points[b, o], scores[b, o], descriptors[b, o], scales[b, o]))
+    return result
+
+
+def _heatmap(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, 65, h, w) logits → (B, H, W) probabilities, cropped to the image."""
+    probability = torch.softmax(logits.float(), 1)[:, :-1]
+    return F.pixel_shuffle(probability, CELL)[:, 0, : size[0], : size[1]].contiguous()
+
+
+def _find_peaks_cpu(heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float) -> tuple[Tensor, Tensor]:
+    """As `_find_peaks`, with OpenCV's dilation, touching the full-size map only in cheap passes."""
+    side = 2 * SUPPRESSION_RADIUS + 1
+    kernel = np.ones((side, side), np.uint8)
+    width = heatmap.shape[-1]
+    found = []
+    for heat, reliable in zip(heatmap.numpy(), reliability[:, 0].numpy(), strict=True):
+        index = np.flatnonzero((heat == cv2.dilate(heat, kernel)) & (heat > threshold))
+        scores = heat.ravel()[index] * _bilinear(reliable, index % width, index // width)
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        found.append((index[best], scores[best]))
+    longest = max(len(index) for index, _ in found)
+    indices = torch.zeros(len(found), longest, dtype=torch.long)
+    all_scores = torch.zeros(len(found), longest)
+    for row, (index, scores) in enumerate(found):
+        indices[row, : len(index)] = torch.from_numpy(index)
+        all_scores[row, : len(index)] = torch.from_numpy(scores)
+    return indices, all_scores
+
+
+def _bilinear(cells: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values of a map of cells (h, w) at integer pixels, edges clamped."""
+    height, width = cells.shape
+    u = np.clip(pixel_to_cell(x.astype(np.float32), CELL), 0, width - 1)
+    v = np.clip(pixel_to_cell(y.astype(np.float32), CELL), 0, height - 1)
+    left, top = u.astype(np.int64), v.astype(np.int64)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    du, dv = u - left, v - top
+    upper = cells[top, left] * (1 - du) + cells[top, right] * du
+    lower = cells[bottom, left] * (1 - du) + cells[bottom, right] * du
+    return upper * (1 - dv) + lower * dv
+
+
+def _find_peaks(heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float) -> tuple[Tensor, Tensor]:
+    """The best local maxima of each map, best first, a fixed number of them, without waiting for the device.
+
+    heatmap (B, H, W), reliability (B, 1, h, w). Returns flat pixel index (B, K) and score (B, K), 0 where there are
+    fewer. Equal scores are ordered by index.
+    """
+    side = 2 * SUPPRESSION_RADIUS + 1
+    height, width = heatmap.shape[-2:]
+    cells = reliability.shape[-2:]
+    dense = F.interpolate(reliability, (cells[0] * CELL, cells[1] * CELL), mode="bilinear")[:, 0, :height, :width]
+    is_peak = heatmap == F.max_pool2d(heatmap[:, None], side, stride=1, padding=SUPPRESSION_RADIUS)[:, 0]
+    scores = torch.where(is_peak & (heatmap > threshold), heatmap * dense, 0).flatten(1)
+    # Positive floats order like their bits, so score and position fit one integer key without ties.
+    position = torch.arange(scores.shape[1], device=scores.device)
+    keys = (scores.view(torch.int32).long() << 32) | (0xFFFFFFFF - position)
+    index = 0xFFFFFFFF - (keys.topk(min(top_k, keys.shape[1])).values & 0xFFFFFFFF)
+    return index, scores.gather(1, index)
+
+
+def _locate(heatmap: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Sub-pixel position (B, K, 2) of the peaks, and whether a peak is the first of equal neighbours (B, K).
+
+    The position is the centroid of the heatmap around the peak. At the image's edge only those neighbours count whose
+    mirror image lies inside too, so that the edge does not pull.
+    """
+    height, width = heatmap.shape[-2:]
+    reach = torch.arange(-SUPPRESSION_RADIUS, SUPPRESSION_RADIUS + 1, device=heatmap.device)
+    dy, dx = (d.flatten() for d in torch.meshgrid(reach, reach, indexing="ij"))
+    x, y = (index % width)[..., None], (index // width)[..., None]
+    room_x, room_y = torch.minimum(x, width - 1 - x), torch.minimum(y, height - 1 - y)
+    inside = (dx.abs() <= room_x) & (dy.abs() <= room_y)
+    around = (y + dy).clamp(0, height - 1) * width + (x + dx).clamp(0, width - 1)
+    values = heatmap.flatten(1).gather(1, around.flatten(1)).view(around.shape)
+    centre = len(dx) // 2
+    earlier_equal = (values[..., :centre] == values[..., centre, None]) & (around[..., :centre] != index[..., None])
+    weights = values * inside
+    weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-12)
+    points = torch.stack([x[..., 0] + (weights * dx).sum(-1), y[..., 0] + (weights * dy).sum(-1)], -1)
+    return points, ~earlier_equal.any(-1)
+
+
+def _sample_descriptors(features: Tensor, points: Tensor) -> Tensor:
+    """Bicubic values of (B, D, h, w) maps at pixel positions (B, K, 2), edges clamped, normalised: (B, K, D)."""
+    batch, dim, height, width = features.shape
+    column, weight_x = _cubic_taps(pixel_to_cell(points[..., 0], CELL), width)
+    row, weight_y = _cubic_taps(pixel_to_cell(points[..., 1], CELL), height)
+    image = torch.arange(batch, device=features.device)[:, None, None, None]
+    taps = (image * height + row[..., :, None]) * width + column[..., None, :]
+    weights = weight_y[..., :, None] * weight_x[..., None, :]
+    table = features.permute(0, 2, 3, 1).reshape(-1, dim)
+    sampled = F.embedding_bag(
+        taps.flatten(0, 1).flatten(1), table, per_sample_weights=weights.flatten(0, 1).flatten(1), mode="sum"
+    )
+    return F.normalize(sampled, dim=-1).view(batch, -1, dim)
+
+
+def _cubic_taps(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The four neighbours of positions (...) on an axis and their weights (..., 4): cubic convolution, a = −0.75."""
+    a = -0.75
+    base = position.floor()
+    t = (position - base)[..., None]
+    distance = torch.cat([t + 1, t, 1 - t, 2 - t], -1)
+    near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    offset = torch.arange(-1, 3, device=position.device)
+    index = (base.long()[..., None] + offset).clamp(0, size - 1)
+    return index, torch.where(distance <= 1, near, far)
+
+
+def _cells(
+    features: Tensor, reliability: Tensor, scaled_size: tuple[int, int], size: tuple[int, int], mask: np.ndarray | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """All cells of one pass whose first pixel lies in the image: points, scores (0 = masked), descriptors, scales."""
+    batch, dim = features.shape[:2]
+    rows, columns = (-(-side // CELL) for side in scaled_size)
+    device = features.device
+    stretch_y, stretch_x = size[0] / scaled_size[0], size[1] / scaled_size[1]
+    x = rescale(torch.arange(columns, device=device) * float(CELL), stretch_x).clamp(0, size[1] - 1)
+    y = rescale(torch.arange(rows, device=device) * float(CELL), stretch_y).clamp(0, size[0] - 1)
+    points = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), -1).view(1, -1, 2).expand(batch, -1, 2)
+    scores = reliability[:, 0, :rows, :columns].flatten(1).float()
+    if mask is not None:
+        px, py = x.round().long().cpu().numpy(), y.round().long().cpu().numpy()
+        scores = scores * torch.from_numpy(mask[:, py[:, None], px[None, :]].reshape(batch, -1)).to(device)
+    descriptors = features[:, :, :rows, :columns].float().flatten(2).transpose(1, 2)
+    scales = torch.full_like(scores, (stretch_x + stretch_y) / 2)
+    return points, scores, descriptors, scales
+
+
+def _split(available: list[int], top_k: int) -> list[int]:
+    """How many cells each pass gives: its share, and what the other pass cannot fill."""
+    total = min(top_k, sum(available))
+    first = min(available[0], max(1, round(SEMI_DENSE_SCALES[0][1] * total)))
+    second = min(available[1], total - first)
+    return [min(available[0], total - second), second]
+
+
+def _take_best(
+    points: Tensor, scores: Tensor, descriptors: Tensor, scales: Tensor, count: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    index = torch.argsort(scores, dim=1, descending=True, stable=True)[:, :count]
+
+    def pick(values: Tensor) -> Tensor:
+        return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
+
+    return pick(points), scores.gather(1, index), pick(descriptors), scales.gather(1, index)
