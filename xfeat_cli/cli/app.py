@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xfeat_cli import __version__
-from xfeat_cli.cli import demo, weights
+from xfeat_cli.cli import demo, extract, inspect, match, pairs, weights
 from xfeat_cli.errors import XFeatError
 
 app = typer.Typer(
@@ -19,6 +19,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
+app.command("extract")(extract.extract)
+app.command("match")(match.match)
+app.command("match-pairs", help="The same as `match`.")(match.match)
+app.add_typer(pairs.app, name="pairs")
+app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
 app.add_typer(weights.app, name="weights")
 

@@ -24,7 +24,7 @@ from xfeat_cli.demo.materials import (
     window,
     with_decals,
 )
-from xfeat_cli.demo.posters import graffiti, poster, sign
+from xfeat_cli.demo.posters import PIXELS_PER_METRE, graffiti, poster, sign
 from xfeat_cli.demo.scene import Thing
 from xfeat_cli.demo.surfaces import Cylinder, Patch, Sphere
 
@@ -45,7 +45,7 @@ _UPPER_WINDOWS: tuple[Opening, ...] = tuple((x - 0.5, 3.55, x + 0.5, 4.85) for x
 
 def courtyard(seed: int) -> list[Thing]:
     """Everything that stands in the courtyard."""
-    return [*_walls(seed), *_facade(), *_entrance(), *_furniture(seed)]
+    return [*_walls(seed), *_facade(seed), *_entrance(), *_furniture(seed)]
 
 
 def _box(
@@ -133,7 +133,7 @@ def _neighbour_house() -> list[Thing]:
     return things
 
 
-def _facade() -> list[Thing]:
+def _facade(seed: int) -> list[Thing]:
     width, height = _RIGHT - _LEFT, _TOP
     holes = tuple(
         ((x0 - _LEFT) / width, (_TOP - z1) / height, (x1 - _LEFT) / width, (_TOP - z0) / height)
@@ -141,9 +141,21 @@ def _facade() -> list[Thing]:
     )
     stone = masonry(SANDSTONE, (0.62, 0.3), 0.010, (0.58, 0.53, 0.45))
     dressed = smooth(_STONE)
-    things = [Thing(_patch((_LEFT, 0, _TOP), (width, 0, 0), (0, 0, -height), holes), plaster((0.86, 0.74, 0.55)))]
-    for x0, x1 in ((_LEFT, _DOOR[0] - 0.3), (_DOOR[2] + 0.3, _RIGHT)):
-        things += _box((x0, -0.10, 0), (x1, 0, 0.85), stone)
+    number = sign("17", 0.34, (235, 235, 228), (28, 52, 104))
+    wall = with_decals(
+        plaster((0.86, 0.74, 0.55)),
+        [
+            (1.55 - _LEFT, _TOP - 2.45, 0.74, poster((seed, 50), 0.74, 1.02)),
+            (2.37 - _LEFT, _TOP - 2.30, 0.52, poster((seed, 51), 0.52, 0.70)),
+            (-1.45 - _LEFT, _TOP - 4.50, number.shape[1] / PIXELS_PER_METRE, number),
+        ],
+    )
+    tagged = with_decals(stone, [(3.0, 0.1, 1.9, graffiti((seed, 52), 1.9, 0.65))])
+    things = [
+        Thing(_patch((_LEFT, 0, _TOP), (width, 0, 0), (0, 0, -height), holes), wall),
+        *_box((_LEFT, -0.10, 0), (_DOOR[0] - 0.3, 0, 0.85), stone, front=tagged),
+        *_box((_DOOR[2] + 0.3, -0.10, 0), (_RIGHT, 0, 0.85), stone),
+    ]
     things += _box((_LEFT, -0.22, 2.98), (_RIGHT, 0, 3.22), masonry(SANDSTONE, (0.9, 0.5), 0.008, _STONE), sides="ftb")
     things += _box((_LEFT, -0.34, 5.16), (_RIGHT, 0, 5.40), masonry(SANDSTONE, (1.1, 0.5), 0.008, _STONE), sides="ftb")
     for x in (_LEFT + 0.05, -3.85, 3.0, _RIGHT - 0.45):
@@ -176,7 +188,7 @@ def _entrance() -> list[Thing]:
     step = smooth((0.66, 0.64, 0.60), roughness=0.10)
     trim = smooth(_STONE)
     board = sign("CAFE  X-FEAT", 0.34, (240, 226, 190), (112, 32, 30))
-    canopy_front = with_decals(smooth((0.55, 0.17, 0.15)), [(0.45, 0.02, board.shape[1] / 400, board)])
+    canopy_front = with_decals(smooth((0.55, 0.17, 0.15)), [(0.45, 0.02, board.shape[1] / PIXELS_PER_METRE, board)])
     column = masonry(SANDSTONE, (0.42, 0.5), 0.006, _STONE, spread=0.05)
     things = [
         *_recess(_DOOR, 0.42, trim, planks(0.19, _GREEN)),
@@ -245,9 +257,7 @@ def _barrels() -> list[Thing]:
 
 def _balls() -> list[Thing]:
     beach: Material = spotted(((0.90, 0.88, 0.80), (0.76, 0.22, 0.18), (0.16, 0.34, 0.55), (0.93, 0.70, 0.20)), 46)
-    mosaic: Material = spotted(
-        ((0.16, 0.32, 0.45), (0.92, 0.90, 0.84), (0.90, 0.60, 0.22), (0.10, 0.10, 0.13)), 90
-    )
+    mosaic: Material = spotted(((0.16, 0.32, 0.45), (0.92, 0.90, 0.84), (0.90, 0.60, 0.22), (0.10, 0.10, 0.13)), 90)
     things = [
         Thing(Sphere(np.array([-2.1, -2.9, 0.55]), 0.55), mosaic, 1.3),
         Thing(Sphere(np.array([-0.95, -3.35, 0.27]), 0.27), beach, 1.5),

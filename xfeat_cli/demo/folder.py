@@ -25,7 +25,7 @@ MIN_SIDE, MAX_SIDE = 64, 8192
 _MARKER = "README.txt"
 _FIRST_LINE = "A scene rendered by `xfeat demo`."
 _VIEWING_DISTANCE = 5.0  # metres; here one texel is one pixel
-_FINEST_TEXEL = 0.002  # metres
+_FINEST_TEXEL = 0.0035  # metres; bounds the memory of very large photographs
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,13 @@ SUN = np.array([-0.52, -0.62, 0.66]) / np.linalg.norm([-0.52, -0.62, 0.66])
 _SUN_COLOUR = np.array([1.0, 0.93, 0.80])
 _SKY_COLOUR = np.array([0.30, 0.35, 0.43])
 _BOUNCE_COLOUR = np.array([0.15, 0.135, 0.115])
+_EXPOSURE = 1.3
 _DISPLAY_GAMMA = 1 / 2.2
-_OUTLINE_POINTS = 24
+_SUN_OUTLINE_POINTS = 32
+_SKY_OUTLINE_POINTS = 8
 _CONTACT = 1e-3  # metres; what rises less than this above a patch lies in it and casts nothing on it
 _PENUMBRA = 0.010  # metres
-_SKY_DIRECTIONS = 10
+_SKY_DIRECTIONS = 7
 _SKY_TEXEL = 0.05  # metres
 _SKY_BLUR = 0.12  # metres
 _SUBPIXEL_BITS = 4
@@ -43,7 +45,7 @@ def _sky_directions() -> Float64Array:
 
 @dataclass(frozen=True, eq=False)
 class Occluders:
-    """Closed contours (C, P, 3) of everything that can block light from `toward` (3,).
+    """Closed contours (P, C, 3), C of P points each, of everything that can block light from `toward` (3,).
 
     Contours with the same number in `body` (C,), which never falls, belong together: an outline, then its openings.
     """
@@ -53,10 +55,12 @@ class Occluders:
     body: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, shapes: Sequence[Shape], toward: Float64Array) -> Occluders:
-        """The outlines of `shapes` as seen from the direction `toward`."""
-        grouped = [_contours(shape, toward) for shape in shapes]
-        contours = np.stack([_padded(contour) for group in grouped for contour in group])
+    def of(cls, shapes: Sequence[Shape], toward: Float64Array, points: int) -> Occluders:
+        """The outlines of `shapes` as seen from the direction `toward`; `points`, a multiple of 4, make a circle."""
+        grouped = [_contours(shape, toward, points) for shape in shapes]
+        contours = np.stack(
+            [contour.repeat(points // len(contour), axis=0) for group in grouped for contour in group], axis=1
+        )
         return cls(toward, contours, np.repeat(np.arange(len(grouped)), [len(group) for group in grouped]))
 
     def visibility(self, patch: Patch, grid: Grid, blur: float) -> FloatArray:
@@ -69,14 +73,14 @@ class Occluders:
         unmoved = (self.contours - patch.corner) @ to_texels - 0.5
         drop = self.toward @ to_texels / (normal @ self.toward)
         shadow = unmoved - np.maximum(height, 0)[..., None] * drop
-        low, high = np.minimum(shadow, unmoved).min(1), np.maximum(shadow, unmoved).max(1)
-        reaches = (height.max(1) > _CONTACT) & (high > -1).all(1) & (low < (columns, rows)).all(1)
+        low, high = np.minimum(shadow, unmoved).min(0), np.maximum(shadow, unmoved).max(0)
+        reaches = (height.max(0) > _CONTACT) & (high > -1).all(1) & (low < (columns, rows)).all(1)
         chosen = np.flatnonzero(reaches)
-        points, kept = _clipped(unmoved[chosen], height[chosen], shadow[chosen])
+        points, kept = _clipped(unmoved[:, chosen], height[:, chosen], shadow[:, chosen])
         fixed = np.round(points * 2**_SUBPIXEL_BITS).astype(np.int32)
         starts = np.flatnonzero(np.diff(self.body[chosen], prepend=-1))
         for first, last in pairwise([*starts.tolist(), len(chosen)]):
-            together = [fixed[i][kept[i]] for i in range(first, last)]
+            together = [fixed[kept[:, i], i] for i in range(first, last)]
             cv2.fillPoly(lit, together, 0.0, cv2.LINE_8, _SUBPIXEL_BITS)
         sigma = max(0.6, blur / grid.texel)
         return np.asarray(cv2.GaussianBlur(lit, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
@@ -92,10 +96,11 @@ class Lighting:
     @classmethod
     def of(cls, shapes: Sequence[Shape]) -> Lighting:
         """Light for a scene made of `shapes`."""
-        return cls(Occluders.of(shapes, SUN), tuple(Occluders.of(shapes, toward) for toward in _sky_directions()))
+        sky = tuple(Occluders.of(shapes, toward, _SKY_OUTLINE_POINTS) for toward in _sky_directions())
+        return cls(Occluders.of(shapes, SUN, _SUN_OUTLINE_POINTS), sky)
 
     def on_patch(self, patch: Patch, grid: Grid) -> FloatArray:
-        """Factors (rows, columns, 3) for display colours: 1 is a white surface facing the sun."""
+        """Factors (rows, columns, 3) for display colours: about 1 where a surface faces the sun."""
         sunward = float(patch.normal @ SUN)
         direct = self.sun.visibility(patch, grid, _PENUMBRA) * sunward if sunward > 0.02 else np.float32(0)
         return _display(direct, self._openness(patch, grid), (1 - patch.normal[2]) / 2)
@@ -124,19 +129,21 @@ def _display(direct: FloatArray | np.float32, sky: FloatArray, downward: FloatAr
     for channel in range(3):
         light = direct * np.float32(_SUN_COLOUR[channel]) + sky * np.float32(_SKY_COLOUR[channel])
         light = light + bounce * np.float32(_BOUNCE_COLOUR[channel]) + np.float32(0.012)
-        factors[..., channel] = np.power(light, np.float32(_DISPLAY_GAMMA))
+        factors[..., channel] = np.power(light * np.float32(_EXPOSURE), np.float32(_DISPLAY_GAMMA))
     return factors
 
 
-def _contours(shape: Shape, toward: Float64Array) -> list[Float64Array]:
+def _contours(shape: Shape, toward: Float64Array, points: int) -> list[Float64Array]:
     """A shape's outline as seen from `toward`, then its openings, each (K, 3)."""
     if isinstance(shape, Patch):
         openings = [shape.at(np.array([u0, u1, u1, u0]), np.array([v0, v0, v1, v1])) for u0, v0, u1, v1 in shape.holes]
-        return [_round_outline(shape) if shape.round else shape.corners(), *openings]
+        if shape.round:
+            return [_circle(shape.at(0.5, 0.5), shape.right / 2, shape.down / 2, points)]
+        return [shape.corners(), *openings]
     across = np.cross(toward, [0, 0, 1])
     across /= np.linalg.norm(across)
     if isinstance(shape, Sphere):
-        return [_circle(shape.center, across * shape.radius, np.cross(toward, across) * shape.radius)]
+        return [_circle(shape.center, across * shape.radius, np.cross(toward, across) * shape.radius, points)]
     if isinstance(shape, Cylinder):
         side, up = across * shape.radius, np.array([0, 0, shape.height])
         return [shape.base + np.array([-side, side, side + up, up - side])]
@@ -146,24 +153,16 @@ def _contours(shape: Shape, toward: Float64Array) -> list[Float64Array]:
 def _clipped(
     unmoved: Float64Array, height: Float64Array, shadow: Float64Array
 ) -> tuple[Float64Array, npt.NDArray[np.bool_]]:
-    """The shadows (B, 2P, 2) of the parts of contours (B, P, 2) at `height` (B, P) ≥ 0, and which points to keep."""
+    """The shadows (2P, B, 2) of the parts of contours (P, B, 2) at `height` (P, B) ≥ 0, and which points to keep."""
     above = height >= 0
-    following = np.roll(height, -1, axis=1)
+    following = np.roll(height, -1, axis=0)
     crosses = above != (following >= 0)
     share = np.where(crosses, height / np.where(crosses, height - following, 1), 0)
-    crossing = unmoved + (np.roll(unmoved, -1, axis=1) - unmoved) * share[..., None]
-    points = np.stack([shadow, crossing], axis=2).reshape(len(height), 2 * height.shape[1], 2)
-    return points, np.stack([above, crosses], axis=2).reshape(points.shape[:2])
+    crossing = unmoved + (np.roll(unmoved, -1, axis=0) - unmoved) * share[..., None]
+    points = np.stack([shadow, crossing], axis=1).reshape(2 * len(height), height.shape[1], 2)
+    return points, np.stack([above, crosses], axis=1).reshape(points.shape[:2])
 
 
-def _circle(center: Float64Array, a: Float64Array, b: Float64Array) -> Float64Array:
-    angle = np.arange(_OUTLINE_POINTS) * (2 * np.pi / _OUTLINE_POINTS)
+def _circle(center: Float64Array, a: Float64Array, b: Float64Array, points: int) -> Float64Array:
+    angle = np.arange(points) * (2 * np.pi / points)
     return center + np.cos(angle)[:, None] * a + np.sin(angle)[:, None] * b
-
-
-def _round_outline(patch: Patch) -> Float64Array:
-    return _circle(patch.at(0.5, 0.5), patch.right / 2, patch.down / 2)
-
-
-def _padded(outline: Float64Array) -> Float64Array:
-    return np.repeat(outline, _OUTLINE_POINTS // len(outline), axis=0)

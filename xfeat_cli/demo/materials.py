@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.demo.noise import FloatArray, Grid, Key, fractal, solid_fractal, spline_noise
+from xfeat_cli.demo.noise import FloatArray, Grid, Key, fractal, solid_fractal
 from xfeat_cli.demo.surfaces import sphere_normals
 
 Material = Callable[[Grid, Key], FloatArray]
@@ -63,7 +63,8 @@ def plaster(colour: Colour, bare: Colour = (0.62, 0.50, 0.42)) -> Material:
     def paint(grid: Grid, key: Key) -> FloatArray:
         grain = fractal(grid, 0.12, (*key, 1), octaves=5, gain=0.8)
         blotch = fractal(grid, 1.1, (*key, 2), octaves=4)
-        tone = 1 + 0.035 * grain + 0.05 * blotch
+        pit = np.clip(fractal(grid, 0.026, (*key, 5), octaves=1) - 1.6, 0, 1)
+        tone = 1 + 0.055 * grain + 0.06 * blotch - 0.30 * pit
         wall = np.array(colour, np.float32) * tone[..., None]
         fallen = fractal(grid, 0.7, (*key, 3), octaves=6, gain=0.65) - 1.55
         under = np.array(bare, np.float32) * (1 + 0.12 * grain)[..., None]
@@ -133,14 +134,19 @@ def smooth(colour: Colour, roughness: float = 0.06) -> Material:
 
     def paint(grid: Grid, key: Key) -> FloatArray:
         tone = 1 + roughness * fractal(grid, 0.10, (*key, 1), octaves=5, gain=0.85)
-        speck = np.clip(spline_noise(grid, max(0.02, 2 * grid.texel), (*key, 2)) - 1.5, 0, 1)
+        speck = np.clip(fractal(grid, 0.021, (*key, 2), octaves=1) - 1.5, 0, 1)
         return weathered(np.array(colour, np.float32) * (tone - 0.25 * speck)[..., None], grid, key)
 
     return paint
 
 
 def weathered(picture: FloatArray, grid: Grid, key: Key) -> FloatArray:
-    """Large stains, streaks run down by rain, and lichen spots, added to any picture of shape (rows, columns, 3)."""
+    """Large stains, streaks run down by rain, and lichen spots, added to any picture of shape (rows, columns, 3).
+
+    Surfaces too small to show them stay as they are.
+    """
+    if grid.width * grid.height < 0.2:
+        return picture
     stain = fractal(grid, 1.6, (*key, 101), octaves=5)
     streak = fractal(grid, 0.16, (*key, 102), octaves=3, stretch=10)
     lichen = _ramp((fractal(grid, 0.16, (*key, 103), octaves=4, gain=0.7) - 2.1) * 0.05, grid.texel)
@@ -163,7 +169,7 @@ def rock(colour: Colour) -> Material:
 
 
 def spotted(colours: Sequence[Colour], spots: int) -> Material:
-    """A painted ball (sheets of spheres): a ground colour (the first), then round spots of random sizes in the other colours."""
+    """A painted ball (sheets of spheres): the first colour, then round spots of random sizes in the others."""
 
     def paint(grid: Grid, key: Key) -> FloatArray:
         rng = np.random.default_rng(key)

@@ -78,8 +78,9 @@ class Patch:
     @property
     def normal(self) -> Float64Array:
         """The unit normal of the visible side, (3,)."""
-        normal = np.cross(self.down, self.right)
-        return normal / np.linalg.norm(normal)
+        (a, b, c), (d, e, f) = self.down, self.right
+        normal = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
+        return normal / np.sqrt(normal @ normal)
 
     @property
     def extent(self) -> tuple[float, float]:

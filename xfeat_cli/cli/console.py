@@ -1,0 +1,131 @@
+"""What a job looks like in a terminal, in a log file, and to a program."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
+
+import typer
+
+from xfeat_cli.jobs.progress import Report, Status, Summary
+
+_PLAIN_LINE_SECONDS = 10.0
+_SHOWN_FAILURES = 20
+
+
+class JobConsole:
+    """Listens to a job: progress on stderr, `--json` lines on stdout. unit: "image" or "pair"."""
+
+    def __init__(self, unit: str, counted: str, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+        self._unit = unit
+        self._counted = counted
+        self._json = as_json
+        self._quiet = quiet
+        self._verbose = verbose
+        self._bar = None
+        self._total = self._seen = 0
+        self._started = self._last_line = time.monotonic()
+
+    def start(self, total: int) -> None:
+        self._total = total
+        self._started = self._last_line = time.monotonic()
+        if sys.stderr.isatty() and not self._quiet:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit=self._unit, dynamic_ncols=True, leave=False, file=sys.stderr)
+
+    def update(self, report: Report) -> None:
+        self._seen += 1
+        if self._json and report.name:
+            self._print_json(report)
+        if report.status is Status.FAILED:
+            self._line(f"failed: {report.error}", always=True)
+        elif self._verbose and report.name:
+            self._line(f"{report.name}: {report.status.value}, {report.count} {self._counted}")
+        if self._bar is not None:
+            self._bar.set_postfix_str(report.name[-40:], refresh=False)
+            self._bar.update()
+        elif not self._quiet and time.monotonic() - self._last_line > _PLAIN_LINE_SECONDS:
+            self._last_line = time.monotonic()
+            rate = self._seen / (self._last_line - self._started)
+            left = (self._total - self._seen) / rate
+            typer.echo(
+                f"{self._seen}/{self._total} {self._unit}s, {rate:.1f}/s, {left:.0f} s left, {report.name}", err=True
+            )
+
+    def finish(self, summary: Summary) -> int:
+        """Show the end of a job and return the exit code: 0 all good, 1 some failed, 2 nothing could be done."""
+        self.close()
+        if self._json:
+            typer.echo(json.dumps({"summary": True, **asdict(summary)}))
+        if not self._quiet and not self._json:
+            self._print_table(summary)
+        if summary.nothing_done:
+            typer.echo(f"xfeat: none of the {summary.total} {self._unit}s could be read; see the reasons above", err=True)
+            return 2
+        return 1 if summary.failures else 0
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _print_json(self, report: Report) -> None:
+        fields = report.details if "image0" in report.details else {self._unit: report.name, **report.details}
+        line = {**fields, "status": report.status.value}
+        if report.status is Status.OK:
+            line[self._counted] = report.count
+        if report.error:
+            line["error"] = report.error
+        typer.echo(json.dumps(line))
+
+    def _line(self, text: str, always: bool = False) -> None:
+        if self._quiet and not always:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            typer.echo(text, err=True)
+
+    def _print_table(self, summary: Summary) -> None:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(show_header=False, title=escape(summary.output), title_justify="left")
+        new = summary.done
+        table.add_row(f"{self._unit}s", f"{new} done, {summary.skipped} already there, {len(summary.failures)} failed")
+        table.add_row(self._counted, f"{summary.count:,}" + (f" ({summary.count / new:,.0f} each)" if new else ""))
+        rate = f", {new / summary.seconds:.1f} {self._unit}s/s" if new and summary.seconds else ""
+        table.add_row("time", f"{summary.seconds:.1f} s{rate}")
+        table.add_row("run on", f"{summary.device}, {summary.precision}")
+        for _, reason in summary.failures[:_SHOWN_FAILURES]:
+            table.add_row("failed", escape(reason))
+        if len(summary.failures) > _SHOWN_FAILURES:
+            table.add_row("failed", f"and {len(summary.failures) - _SHOWN_FAILURES} more")
+        Console(stderr=True).print(table)
+
+
+@contextmanager
+def interruptible(console: JobConsole, output: object) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a job in good order: what is done is kept, exit code 130."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.close()
+        typer.echo(f"xfeat: interrupted; what is done is kept. The same command goes on with {output}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        console.close()
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,109 @@
+"""`xfeat extract`: photographs → features."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from xfeat_cli.cli.console import JobConsole, interruptible
+from xfeat_cli.cli.options import (
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    PrecisionOption,
+    QuietOption,
+    VerboseOption,
+)
+from xfeat_cli.config import Decoding, ExtractConfig, Mode
+from xfeat_cli.errors import UsageError
+
+_DEFAULT = ExtractConfig()
+
+
+def extract(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively), or one image.")],
+    output: Annotated[Path, typer.Argument(metavar="[OUT.h5]", help="Features file to write.")] = Path("out.h5"),
+    image_list: Annotated[
+        Optional[str],
+        typer.Option("--image-list", metavar="FILE", help="Only these images: names within IMAGES, one a line; - = stdin."),
+    ] = None,
+    mode: Annotated[Mode, typer.Option("--mode", help="Keypoints, or a dense grid to be refined while matching.")] = _DEFAULT.mode,
+    weights: Annotated[
+        str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
+    ] = _DEFAULT.weights,
+    top_k: Annotated[
+        Optional[int], typer.Option("--top-k", min=1, show_default="4096 sparse, 10000 semi-dense", help="Most features an image may have.")
+    ] = _DEFAULT.top_k,
+    resize: Annotated[
+        int, typer.Option("--resize", min=0, metavar="PX", help="Longest side the network sees; 0 = never reduce.")
+    ] = _DEFAULT.resize,
+    detection_threshold: Annotated[
+        float, typer.Option("--detection-threshold", min=0, max=1, help="Least probability of a keypoint.")
+    ] = _DEFAULT.detection_threshold,
+    batch_size: Annotated[
+        Optional[int], typer.Option("--batch-size", min=1, show_default="1 on CPU, 16 on CUDA", help="Images of one size at once.")
+    ] = _DEFAULT.batch_size,
+    device: DeviceOption = _DEFAULT.device,
+    precision: PrecisionOption = _DEFAULT.precision,
+    workers: Annotated[
+        Optional[int], typer.Option("--workers", min=1, show_default="one a processor, at most 16", help="Decoding threads.")
+    ] = None,
+    masks: Annotated[
+        Optional[Path], typer.Option("--masks", metavar="DIR", help="COLMAP masks: DIR/name.jpg.png, black = ignore.")
+    ] = None,
+    decoding: Annotated[
+        Decoding, typer.Option("--decoding", help="Ours, or the authors' with its known faults.")
+    ] = _DEFAULT.decoding,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Extract local features from photographs into an HDF5 file.
+
+    A run that was interrupted goes on where it stopped. Exit code 0: all good; 1: some images failed; 2: nothing done.
+
+    Examples:
+
+      xfeat extract images/ out.h5
+
+      xfeat extract images/ dense.h5 --mode semi-dense --resize 1600
+
+      ls images | grep jpg | xfeat extract images/ out.h5 --image-list -
+    """
+    console = JobConsole("image", "keypoints", as_json=as_json, quiet=quiet, verbose=verbose)
+    with interruptible(console, output):
+        listed = None if image_list is None else _read_list(image_list)
+        from xfeat_cli.jobs.extract import extract as run
+
+        summary = run(
+            images,
+            output,
+            image_list=listed,
+            masks=masks,
+            workers=workers,
+            overwrite=overwrite,
+            listener=console,
+            mode=mode,
+            weights=weights,
+            top_k=top_k,
+            resize=resize,
+            detection_threshold=detection_threshold,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            decoding=decoding,
+        )
+    raise typer.Exit(console.finish(summary))
+
+
+def _read_list(source: str) -> list[str]:
+    if source == "-":
+        return sys.stdin.read().splitlines()
+    try:
+        return Path(source).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--image-list {source} cannot be read as UTF-8 text ({error})") from None

@@ -1,0 +1,73 @@
+"""`xfeat match` (also `xfeat match-pairs`): features and pairs → matches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from xfeat_cli.cli.console import JobConsole, interruptible
+from xfeat_cli.cli.options import (
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    PrecisionOption,
+    QuietOption,
+    VerboseOption,
+)
+from xfeat_cli.config import MatchConfig
+
+_DEFAULT = MatchConfig()
+
+
+def match(
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS.txt", help="One `name0 name1` a line; see `xfeat pairs`.")],
+    features: Annotated[Path, typer.Option("--features", "-f", metavar="FILE", help="What `xfeat extract` wrote.")] = Path("out.h5"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Matches file to write.")] = Path("matches.h5"),
+    min_cossim: Annotated[
+        Optional[float],
+        typer.Option(
+            "--min-cossim",
+            min=-1,
+            max=1,
+            show_default="as the weights ask; none if semi-dense",
+            help="Least cosine of two descriptors; -1 = none.",
+        ),
+    ] = _DEFAULT.min_cossim,
+    ratio: Annotated[
+        float, typer.Option("--ratio", min=0, max=1, help="Most that the nearest distance may be of the second; 1 = no test.")
+    ] = _DEFAULT.ratio,
+    device: DeviceOption = _DEFAULT.device,
+    precision: PrecisionOption = _DEFAULT.precision,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Match pairs of images: mutual nearest neighbours; refined to sub-cell points when the features are semi-dense.
+
+    A run that was interrupted goes on where it stopped. Exit code 0: all good; 1: some pairs failed; 2: nothing done.
+
+    Examples:
+
+      xfeat match pairs.txt
+
+      xfeat match pairs.txt --features out.h5 --output matches.h5 --min-cossim -1 --ratio 0.95
+    """
+    console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
+    with interruptible(console, output):
+        from xfeat_cli.jobs.match import match as run
+
+        summary = run(
+            pairs,
+            features,
+            output,
+            overwrite=overwrite,
+            listener=console,
+            min_cossim=min_cossim,
+            ratio=ratio,
+            device=device,
+            precision=precision,
+        )
+    raise typer.Exit(console.finish(summary))

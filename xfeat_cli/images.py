@@ -1,0 +1,273 @@
+"""Find photographs, decode them, and make them gray at the size the network sees.
+
+Images keep the frame they are stored in: EXIF orientation is not applied, as COLMAP and hloc expect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from xfeat_cli.errors import ImageError, UsageError
+from xfeat_cli.types import FloatArray
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .tif .tiff .webp .bmp .dib .gif .ppm .pgm .pbm .pnm .jp2 .j2k .avif".split()
+)
+
+_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF")
+"""Formats without features that reach outside the file; EPS, for one, would start a program."""
+
+_DIRECT_MODES = {"L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR}
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """name: relative to the image root, POSIX separators."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photograph.
+
+    gray: (h, w) float32 in [0, 1], reduced for the network.
+    size: (width, height) as stored.
+    mask: (height, width) bool at stored size, False = ignore, or None.
+    digest: BLAKE2b of the file's bytes; mask_digest likewise, empty without a mask.
+    file_bytes, file_mtime_ns: the file's size and time of change.
+    """
+
+    name: str
+    gray: FloatArray
+    size: tuple[int, int]
+    digest: str
+    mask: npt.NDArray[np.bool_] | None = None
+    mask_digest: str = ""
+    file_bytes: int = 0
+    file_mtime_ns: int = 0
+
+
+def find_images(images: Path, listed: Iterable[str] | None = None) -> list[ImageFile]:
+    """The photographs of a folder (walked recursively, sorted by name), of a list within it, or a single file.
+
+    Raises UsageError when there is nothing to read.
+    """
+    if listed is not None:
+        return _listed_images(images, listed)
+    if images.is_file():
+        return [ImageFile(images.name, images)]
+    if not images.is_dir():
+        raise UsageError(f"{images} does not exist: give a folder of photographs or one image")
+    found = sorted(_walk(images), key=lambda image: image.name)
+    if not found:
+        raise UsageError(f"{images} holds no images: looked for {' '.join(sorted(SUFFIXES))} in it and its folders")
+    return found
+
+
+def _listed_images(root: Path, lines: Iterable[str]) -> list[ImageFile]:
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a folder: names of an image list are relative to a folder")
+    found: dict[str, ImageFile] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.rstrip("\r\n")
+        if not text.strip() or text.startswith("#"):
+            continue
+        path = Path(text)
+        if path.is_absolute():
+            if not path.is_relative_to(root.absolute()):
+                raise UsageError(f"image list, line {number}: {text!r} lies outside {root}")
+            path = path.relative_to(root.absolute())
+        parts = PurePosixPath(path.as_posix()).parts
+        if ".." in parts:
+            raise UsageError(f"image list, line {number}: {text!r} lies outside {root}")
+        name = "/".join(parts)
+        found[name] = ImageFile(name, root / path)
+    if not found:
+        raise UsageError("the image list names no image")
+    return list(found.values())
+
+
+def _walk(root: Path) -> Iterable[ImageFile]:
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = [s for s in subfolders if not s.startswith(".")]
+        for file in files:
+            if not file.startswith(".") and os.path.splitext(file)[1].lower() in SUFFIXES:
+                path = Path(folder, file)
+                yield ImageFile(path.relative_to(root).as_posix(), path)
+
+
+def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Photo:
+    """Decode one photograph, gray, reduced so that its longest side is at most `longest` px (0 = as it is).
+
+    masks: folder of COLMAP masks, `name.jpg.png`; an image without one is used whole.
+    Raises ImageError naming the file.
+    """
+    if not _is_utf8(image.name):
+        raise ImageError(f"{image.name!r}: the file's name is not valid UTF-8; rename it")
+    data = _read_bytes(image.path)
+    pixels = decode(data, image.path)
+    size = (pixels.shape[1], pixels.shape[0])
+    mask, mask_digest = None, ""
+    if masks is not None:
+        mask_path = masks / f"{image.name}.png"
+        if mask_path.exists():
+            mask_data = _read_bytes(mask_path)
+            mask_digest = digest(mask_data)
+            mask = _mask(decode(mask_data, mask_path), size, mask_path)
+    return Photo(
+        image.name, to_gray(pixels, longest), size, digest(data), mask, mask_digest, len(data), _modified(image.path)
+    )
+
+
+def digest(data: bytes) -> str:
+    """BLAKE2b-128 of some bytes, hexadecimal."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """`digest` of a file's content. Raises ImageError if it cannot be read."""
+    return digest(_read_bytes(path))
+
+
+def decode(data: bytes, path: Path) -> npt.NDArray:
+    """Bytes of an image file → (H, W) or (H, W, 3) array, uint8 or uint16; alpha dropped, first frame only.
+
+    Raises ImageError for anything that is not one whole image; `path` is for the message only.
+    """
+    if not data:
+        raise ImageError(f"{path}: the file is empty")
+    try:
+        with Image.open(io.BytesIO(data), formats=_known_formats()) as image:
+            if image.format in ("JPEG", "MPO") and image.mode in _DIRECT_MODES and _ends_whole(data):
+                pixels = cv2.imdecode(
+                    np.frombuffer(data, np.uint8), _DIRECT_MODES[image.mode] | cv2.IMREAD_IGNORE_ORIENTATION
+                )
+                if pixels is None:
+                    raise ImageError(f"{path}: damaged {image.format} file")
+                return pixels
+            return _decode_with_pillow(image, data, path)
+    except ImageError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{path}: not an image, or of a format that is not read here") from None
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise ImageError(f"{path}: more than {limit} megapixels; reduce it or cut it into tiles") from None
+    except MemoryError:
+        raise ImageError(f"{path}: not enough memory to decode it") from None
+    except Exception as error:  # decoders of damaged files raise whatever they please
+        raise ImageError(f"{path}: damaged or truncated image ({str(error).strip() or type(error).__name__})") from None
+
+
+def _decode_with_pillow(image: Image.Image, data: bytes, path: Path) -> npt.NDArray:
+    deep = "16" in str([tile[3] for tile in image.tile])
+    if deep and image.mode in ("RGB", "RGBA"):
+        image.verify()
+        pixels = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+        if pixels is None:
+            raise ImageError(f"{path}: damaged or unsupported 16-bit image")
+        return pixels
+    image.load()
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise ImageError(f"{path}: 32-bit pixels; convert it to 8 or 16 bits")
+        return pixels.astype(np.uint16)
+    if image.mode == "F":
+        raise ImageError(f"{path}: floating-point pixels; convert it to 8 or 16 bits")
+    return np.asarray(image.convert("L" if image.mode in ("L", "LA", "La", "1") else "RGB"))
+
+
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _ends_whole(data: bytes) -> bool:
+    """Whether a JPEG stream ends with its end marker. If not, Pillow decides: OpenCV would fill a truncated image."""
+    return data[-64:].rstrip(b"\0\r\n").endswith(b"\xff\xd9")
+
+
+def to_gray(pixels: npt.NDArray, longest: int = 0) -> FloatArray:
+    """(H, W[, C]) uint8, uint16, or float in [0, 1] → (h, w) float32 in [0, 1], the plain mean of R, G and B.
+
+    Reduced by area averaging so that the longest side is at most `longest` px; never enlarged; 0 = as it is.
+    Raises ImageError for other shapes or types.
+    """
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] > 4):
+        raise ImageError(f"an image must have shape (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
+    channels = [pixels] if pixels.ndim == 2 else cv2.split(pixels)[: 1 if pixels.shape[2] < 3 else 3]
+    total = _sum(channels)
+    if longest and max(total.shape) > longest:
+        scale = longest / max(total.shape)
+        height, width = (max(1, round(side * scale)) for side in total.shape)
+        total = cv2.resize(total, (width, height), interpolation=cv2.INTER_AREA)
+    return total.astype(np.float32) * np.float32(1 / (_full_scale(pixels) * len(channels)))
+
+
+def _sum(channels: list[npt.NDArray]) -> npt.NDArray:
+    if len(channels) == 1:
+        return channels[0] if channels[0].dtype != np.float64 else channels[0].astype(np.float32)
+    depth = cv2.CV_16U if channels[0].dtype == np.uint8 else cv2.CV_32F
+    return cv2.add(cv2.add(channels[0], channels[1], dtype=depth), channels[2], dtype=depth)
+
+
+def _full_scale(pixels: npt.NDArray) -> int:
+    if np.issubdtype(pixels.dtype, np.floating):
+        return 1
+    if pixels.dtype in (np.uint8, np.uint16):
+        return int(np.iinfo(pixels.dtype).max)
+    raise ImageError(f"pixels must be uint8, uint16 or float, not {pixels.dtype}")
+
+
+def _mask(pixels: npt.NDArray, size: tuple[int, int], path: Path) -> npt.NDArray[np.bool_]:
+    if (pixels.shape[1], pixels.shape[0]) != size:
+        raise ImageError(
+            f"{path}: the mask is {pixels.shape[1]}x{pixels.shape[0]}, its image {size[0]}x{size[1]}; "
+            "make them the same size"
+        )
+    return pixels.any(-1) if pixels.ndim == 3 else pixels > 0
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise ImageError(f"{path}: no such file" if not path.exists() else f"{path}: not a regular file")
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None

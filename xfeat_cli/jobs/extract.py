@@ -1,0 +1,210 @@
+"""Features of a whole collection of photographs: decode, network and writing overlap; resumable."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from xfeat_cli.config import ExtractConfig, Mode
+from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
+from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo
+from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
+from xfeat_cli.jobs.writing import Writer
+from xfeat_cli.model.extractor import XFeat
+from xfeat_cli.store import Store, features_entry
+from xfeat_cli.types import Features
+
+
+def extract(
+    images: str | Path,
+    output: str | Path = "out.h5",
+    config: ExtractConfig | None = None,
+    *,
+    image_list: Iterable[str] | None = None,
+    masks: str | Path | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+    **options: Any,
+) -> Summary:
+    """Extract the features of all photographs of a folder into an HDF5 file that hloc reads.
+
+    images: a folder, walked recursively, or one image; image_list: names within the folder, instead of all of it.
+    config, options: see `ExtractConfig`. masks: folder of `name.jpg.png`, black = ignore. workers: decoding threads.
+    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped; one with
+    other options, weights or changed images is refused unless `overwrite`.
+    Raises UsageError, WeightsError, StoreError.
+    """
+    started = time.monotonic()
+    config = replace(config or ExtractConfig(), **options)
+    images, output = Path(images), Path(output)
+    mask_folder = _mask_folder(masks)
+    files = find_images(images, image_list)
+    xfeat = XFeat(config)
+    summary = Summary(str(output), device=str(xfeat.runtime.device), precision=xfeat.runtime.precision.value)
+    tally = Tally(summary, listener)
+    kind = "features" if xfeat.config.mode is Mode.SPARSE else "semi-dense features"
+    with Store.open(output, kind, _provenance(xfeat, mask_folder), overwrite=overwrite) as store:
+        todo, skipped = _split_done(files, store, mask_folder)
+        tally.start(len(files))
+        for file in skipped:
+            tally.add(Report(file.name, Status.SKIPPED))
+        with Writer() as writer:
+            for photo, features in _detected(todo, xfeat, mask_folder, workers or default_workers(), tally):
+                writer.put(lambda photo=photo, features=features: _write(store, photo, features))  # type: ignore[misc]
+                tally.add(_report(photo, features))
+        if summary.nothing_done:
+            store.discard()
+        else:
+            store.finish()
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def default_workers() -> int:
+    """Decoding threads: the processors this process may use, but no more than the writer and network can keep up with."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, max(1, usable))
+
+
+def _mask_folder(masks: str | Path | None) -> Path | None:
+    if masks is None:
+        return None
+    if not Path(masks).is_dir():
+        raise UsageError(f"{masks} is not a folder of masks: give the folder that holds NAME.jpg.png for image NAME.jpg")
+    return Path(masks)
+
+
+def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float]:
+    config, info = xfeat.config, xfeat.runtime.info
+    provenance: dict[str, str | int | float] = {
+        "weights": info.name,
+        "weights_sha256": info.sha256,
+        "min_cossim": info.min_cossim,
+        "mode": config.mode.value,
+        "decoding": config.decoding.value,
+        "top_k": config.features_per_image,
+        "resize": config.resize,
+        "precision": xfeat.runtime.precision.value,
+        "masks": "yes" if masks else "no",
+    }
+    if config.mode is Mode.SPARSE:
+        provenance["detection_threshold"] = config.detection_threshold
+    return provenance
+
+
+def _split_done(
+    files: list[ImageFile], store: Store, masks: Path | None
+) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Which images are still to do, and which the store holds already; changed ones are refused."""
+    stored = store.names()
+    todo, done, changed = [], [], []
+    for file in files:
+        if file.name not in stored:
+            todo.append(file)
+            continue
+        done.append(file)
+        if _has_changed(file, store.attributes(file.name), masks):
+            changed.append(file.name)
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise ProvenanceError(
+            f"these images changed since their features were made: {', '.join(changed[:3])}{more}; "
+            "use --overwrite to start again, or another output name"
+        )
+    return todo, done
+
+
+def _has_changed(file: ImageFile, attributes: dict[str, Any], masks: Path | None) -> bool:
+    try:
+        stat = file.path.stat()
+        mask = masks / f"{file.name}.png" if masks else None
+        if attributes["mask_digest"] != (file_digest(mask) if mask and mask.exists() else ""):
+            return True
+        if (stat.st_size, stat.st_mtime_ns) == (attributes["image_bytes"], attributes["image_mtime_ns"]):
+            return False
+        return bool(file_digest(file.path) != attributes["image_digest"])
+    except (OSError, ImageError):
+        return False
+
+
+def _detected(
+    files: list[ImageFile], xfeat: XFeat, masks: Path | None, workers: int, tally: Tally
+) -> Iterator[tuple[Photo, Features]]:
+    """Decode ahead on threads, batch photographs of one size, detect."""
+    waiting: dict[tuple[int, ...], list[Photo]] = {}
+    for photo in _photos(files, xfeat.config.resize, masks, workers, tally):
+        group = waiting.setdefault(photo.gray.shape, [])
+        group.append(photo)
+        if len(group) >= xfeat.batch_size:
+            yield from _detect(waiting.pop(photo.gray.shape), xfeat, tally)
+        elif sum(map(len, waiting.values())) > 4 * xfeat.batch_size:
+            yield from _detect(waiting.pop(max(waiting, key=lambda size: len(waiting[size]))), xfeat, tally)
+    for group in waiting.values():
+        yield from _detect(group, xfeat, tally)
+
+
+def _detect(photos: list[Photo], xfeat: XFeat, tally: Tally) -> Iterator[tuple[Photo, Features]]:
+    """Detect on a batch; if it fails as a whole, image by image, so that one image costs no other."""
+    try:
+        yield from list(zip(photos, xfeat.detect_photos(photos), strict=True))
+    except ImageError as error:
+        if len(photos) == 1:
+            tally.add(Report(photos[0].name, Status.FAILED, error=str(error)))
+            return
+        for photo in photos:
+            yield from _detect([photo], xfeat, tally)
+
+
+def _photos(
+    files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally
+) -> Iterator[Photo]:
+    """Decoded photographs in the files' order, at most a few ahead."""
+    pending: deque[tuple[ImageFile, Future[Photo]]] = deque()
+    upcoming = iter(files)
+    with ThreadPoolExecutor(workers, thread_name_prefix="xfeat-decode") as pool:
+        try:
+            while True:
+                while len(pending) < 2 * workers and (file := next(upcoming, None)) is not None:
+                    pending.append((file, pool.submit(read_photo, file, resize, masks)))
+                if not pending:
+                    return
+                file, future = pending.popleft()
+                try:
+                    yield future.result()
+                except ImageError as error:
+                    tally.add(Report(file.name, Status.FAILED, error=str(error)))
+        finally:
+            for _, future in pending:
+                future.cancel()
+
+
+def _write(store: Store, photo: Photo, features: Features) -> None:
+    store.put(
+        photo.name,
+        features_entry(features),
+        {
+            "image_bytes": photo.file_bytes,
+            "image_mtime_ns": photo.file_mtime_ns,
+            "image_digest": photo.digest,
+            "mask_digest": photo.mask_digest,
+        },
+        {"keypoints": {"uncertainty": _uncertainty(photo)}},
+    )
+
+
+def _uncertainty(photo: Photo) -> float:
+    """One pixel of the image that the network saw, in stored-image pixels."""
+    return photo.size[0] / photo.gray.shape[1]
+
+
+def _report(photo: Photo, features: Features) -> Report:
+    return Report(
+        photo.name, Status.OK, len(features), details={"width": photo.size[0], "height": photo.size[1]}
+    )

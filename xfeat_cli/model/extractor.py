@@ -1,0 +1,195 @@
+"""XFeat: images in, Features out. The Python API that ties network and decoding together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xfeat_cli.config import Decoding, ExtractConfig, MatchConfig, Mode, Precision
+from xfeat_cli.coordinates import rescale
+from xfeat_cli.errors import ImageError, UsageError
+from xfeat_cli.images import Photo, to_gray
+from xfeat_cli.matching.nearest import mutual_nearest
+from xfeat_cli.matching.refine import refine
+from xfeat_cli.model import decode, reference, weights
+from xfeat_cli.model.decode import Decoded
+from xfeat_cli.model.runtime import Runtime
+from xfeat_cli.types import Features, Matches, PointMatches
+
+
+class XFeat:
+    """The network with its weights, ready to detect.
+
+    `XFeat()` uses the shipped weights and every default of `ExtractConfig`; `XFeat(top_k=2000, mode="semi-dense")`
+    changes some. Raises WeightsError, UsageError.
+    """
+
+    def __init__(self, config: ExtractConfig | None = None, **options: Any) -> None:
+        self.config = _checked(replace(config or ExtractConfig(), **options))
+        self.runtime = Runtime(weights.load(self.config.weights), self.config.device, self.config.precision)
+        if self.config.decoding is Decoding.REFERENCE and self.runtime.precision is not Precision.FP32:
+            self.runtime = Runtime(weights.load(self.config.weights), self.config.device, Precision.FP32)
+        if self.config.mode is Mode.SEMI_DENSE:
+            self.runtime.require_refiner()
+        self.batch_size = self.config.batch_size or self.runtime.batch_size
+
+    @overload
+    def detect(self, images: npt.NDArray) -> Features: ...
+    @overload
+    def detect(self, images: Sequence[npt.NDArray]) -> list[Features]: ...
+    def detect(self, images: npt.NDArray | Sequence[npt.NDArray]) -> Features | list[Features]:
+        """Features of one image, or of each image of a batch (a sequence, or an array (B, H, W, 3)).
+
+        An image is (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or float in [0, 1]. The result for an image does not
+        depend on the others. Keypoints are (x, y) pixels of the given image. Raises ImageError.
+        """
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            return self.detect([images])[0]
+        photos = [
+            Photo(str(i), to_gray(np.asarray(image), self.config.resize), (image.shape[1], image.shape[0]), "")
+            for i, image in enumerate(images)
+        ]
+        results: dict[int, Features] = {}
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, photo in enumerate(photos):
+            by_size.setdefault(photo.gray.shape, []).append(i)
+        for members in by_size.values():
+            for start in range(0, len(members), self.batch_size):
+                batch = members[start : start + self.batch_size]
+                results.update(zip(batch, self.detect_photos([photos[i] for i in batch]), strict=True))
+        return [results[i] for i in range(len(photos))]
+
+    def match(
+        self, features0: Features, features1: Features, config: MatchConfig | None = None
+    ) -> Matches | PointMatches:
+        """Match the features of two images: mutual nearest neighbours; refined at both ends when semi-dense."""
+        config = config or MatchConfig()
+        device = self.runtime.device
+        semi_dense = features0.scales is not None
+        threshold = config.min_cossim
+        if threshold is None:
+            threshold = -1.0 if semi_dense else self.runtime.info.min_cossim
+        matches = mutual_nearest(
+            torch.from_numpy(features0.descriptors).to(device),
+            torch.from_numpy(features1.descriptors).to(device),
+            threshold,
+            config.ratio,
+        )
+        if semi_dense:
+            return refine(self.runtime.refine, features0, features1, matches, config.min_confidence)
+        return matches
+
+    @torch.inference_mode()
+    def detect_photos(self, photos: Sequence[Photo]) -> list[Features]:
+        """Features of photographs of one gray size. Out of GPU memory, the batch is halved, now and from now on."""
+        try:
+            return self._detect(photos)
+        except torch.OutOfMemoryError:
+            if len(photos) == 1:
+                height, width = photos[0].gray.shape
+                raise ImageError(
+                    f"{photos[0].name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu"
+                ) from None
+        self.batch_size = len(photos) // 2
+        torch.cuda.empty_cache()
+        return self.detect_photos(photos[: self.batch_size]) + self.detect_photos(photos[self.batch_size :])
+
+    def _detect(self, photos: Sequence[Photo]) -> list[Features]:
+        if self.config.decoding is Decoding.REFERENCE:
+            return [_without_masked(self._detect_reference(photo), photo.mask) for photo in photos]
+        gray = torch.from_numpy(np.stack([photo.gray for photo in photos])).to(self.runtime.device)
+        size = (gray.shape[1], gray.shape[2])
+        mask = _network_masks(photos, size)
+        top_k = self.config.features_per_image
+        if self.config.mode is Mode.SPARSE:
+            heads = self.runtime.heads(decode.prepare(gray))
+            decoded = decode.sparse(heads, size, top_k, self.config.detection_threshold, mask)
+        else:
+            passes = [self.runtime.heads(decode.prepare(_scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
+            decoded = decode.semi_dense(passes, size, top_k, mask)
+        return [
+            _without_masked(_to_stored(one, size, photo.size), photo.mask)
+            for one, photo in zip(decoded, photos, strict=True)
+        ]
+
+    def _detect_reference(self, photo: Photo) -> Features:
+        gray = torch.from_numpy(photo.gray).to(self.runtime.device)
+        top_k = self.config.features_per_image
+        try:
+            if self.config.mode is Mode.SPARSE:
+                return reference.sparse(
+                    self.runtime.heads, gray, photo.size, top_k, self.config.detection_threshold
+                )
+            return reference.semi_dense(self.runtime.heads, gray, photo.size, top_k)
+        except ImageError as error:
+            raise ImageError(f"{photo.name}: {error}") from None
+
+
+def _checked(config: ExtractConfig) -> ExtractConfig:
+    try:
+        config = replace(
+            config, mode=Mode(config.mode), decoding=Decoding(config.decoding), precision=Precision(config.precision)
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if config.features_per_image < 1:
+        raise UsageError(f"top_k is {config.top_k}; it must be at least 1")
+    if config.resize < 0:
+        raise UsageError(f"resize is {config.resize}; it must be a longest side in px, or 0 for none")
+    if config.batch_size is not None and config.batch_size < 1:
+        raise UsageError(f"batch_size is {config.batch_size}; it must be at least 1")
+    if not 0 <= config.detection_threshold < 1:
+        raise UsageError(f"detection_threshold is {config.detection_threshold}; it must be in [0, 1)")
+    return config
+
+
+def _scaled(gray: Tensor, size: tuple[int, int]) -> Tensor:
+    # One image at a time: the kernel that torch picks, and so the last bit, depends on the batch size.
+    return torch.cat([F.interpolate(one[None, None], size, mode="bilinear", antialias=True)[0] for one in gray])
+
+
+def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    """The photographs' masks at network size, (B, H, W); None if no photograph has one."""
+    if all(photo.mask is None for photo in photos):
+        return None
+    masks = np.ones((len(photos), *size), bool)
+    for row, photo in zip(masks, photos, strict=True):
+        if photo.mask is not None:
+            row[:] = cv2.resize(photo.mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    return masks
+
+
+def _without_masked(features: Features, mask: npt.NDArray[np.bool_] | None) -> Features:
+    """Drop the keypoints that lie on the black of a mask at stored size."""
+    if mask is None:
+        return features
+    height, width = mask.shape
+    x, y = np.rint(features.keypoints).astype(int).T
+    keep = mask[y.clip(0, height - 1), x.clip(0, width - 1)]
+    return Features(
+        features.keypoints[keep],
+        features.scores[keep],
+        features.descriptors[keep],
+        features.image_size,
+        None if features.scales is None else features.scales[keep],
+    )
+
+
+def _to_stored(decoded: Decoded, size: tuple[int, int], stored_size: tuple[int, int]) -> Features:
+    stretch = decoded.points.new_tensor([stored_size[0] / size[1], stored_size[1] / size[0]])
+    scales = None if decoded.scales is None else (decoded.scales * stretch.mean()).cpu().numpy()
+    return Features(
+        rescale(decoded.points, stretch).cpu().numpy(),  # type: ignore[arg-type]
+        decoded.scores.cpu().numpy(),
+        decoded.descriptors.cpu().numpy(),
+        stored_size,
+        scales,
+    )

@@ -1,0 +1,97 @@
+"""How the network is run: device, precision, memory format, folded batch norm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from xfeat_cli.config import Precision
+from xfeat_cli.errors import UsageError, WeightsError
+from xfeat_cli.model.network import BasicLayer, Refiner, XFeatNetwork
+from xfeat_cli.model.weights import Weights, WeightsInfo
+
+_TYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
+
+_BATCH_SIZE = {"cpu": 1, "cuda": 16, "mps": 4}
+"""On a CPU a batch gains nothing once the network is channels-last (measured), and costs memory."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """auto, cpu, cuda, cuda:N or mps → a device that is there. Raises UsageError."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps") from None
+    if device.type not in _BATCH_SIZE:
+        raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {name}: this torch sees no CUDA device; use --device cpu, or install torch for CUDA")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: there are only {torch.cuda.device_count()} CUDA devices, from cuda:0")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError(f"--device {name}: this torch sees no Apple GPU; use --device cpu")
+    return device
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """auto → fp16 on CUDA, fp32 elsewhere. Raises UsageError for a precision the device does not run."""
+    if precision is Precision.AUTO:
+        return Precision.FP16 if device.type == "cuda" else Precision.FP32
+    if precision is Precision.FP16 and device.type == "cpu":
+        raise UsageError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+    return precision
+
+
+class Runtime:
+    """The network and the refiner of some weights on a device, ready to run."""
+
+    def __init__(self, weights: Weights, device: str = "auto", precision: Precision = Precision.AUTO) -> None:
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self.info: WeightsInfo = weights.info
+        self.batch_size = _BATCH_SIZE[self.device.type]
+        self._dtype = _TYPES[self.precision]
+        self._network = _folded_network(weights).to(self.device, self._dtype, memory_format=torch.channels_last)
+        self._refiner = _load_refiner(weights).to(self.device) if weights.info.has_refiner else None
+
+    @torch.inference_mode()
+    def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Prepared images (B, 1, H, W) → descriptors, keypoint logits, reliability, as `XFeatNetwork.forward`."""
+        image = image.to(self.device, self._dtype).contiguous(memory_format=torch.channels_last)
+        return self._network(image)
+
+    @torch.inference_mode()
+    def refine(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
+        """Raw descriptors of matched cells (M, 64) each → (M, 64) logits, float32. Raises WeightsError."""
+        self.require_refiner()
+        assert self._refiner is not None
+        return self._refiner(descriptors0.to(self.device).float(), descriptors1.to(self.device).float())
+
+    def require_refiner(self) -> None:
+        """Raise WeightsError if the weights hold no match refiner."""
+        if self._refiner is None:
+            raise WeightsError(
+                f"{self.info.path}: these weights have no match refiner (fine_matcher), which semi-dense matching needs; "
+                "use --mode sparse, or weights with a refiner (`xfeat weights list`)"
+            )
+
+
+def _folded_network(weights: Weights) -> XFeatNetwork:
+    network = XFeatNetwork()
+    network.load_state_dict(weights.state, strict=False)
+    network.eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, BasicLayer):
+            module.layer = nn.Sequential(fuse_conv_bn_eval(module.layer[0], module.layer[1]), module.layer[2])
+    return network
+
+
+def _load_refiner(weights: Weights) -> Refiner:
+    refiner = Refiner()
+    refiner.load_state_dict(weights.state, strict=False)
+    return refiner.eval().requires_grad_(False)
