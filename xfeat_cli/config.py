@@ -39,7 +39,6 @@ class ExtractConfig:
     device: auto, cpu, cuda, cuda:N or mps.
     precision: arithmetic of the network; auto = fp16 on CUDA, fp32 elsewhere.
     batch_size: images of one size that the network sees at once; None = chosen for the device.
-    max_megapixels: larger images are refused (a guard against decompression bombs).
     """
 
     mode: Mode = Mode.SPARSE
@@ -51,7 +50,6 @@ class ExtractConfig:
     device: str = "auto"
     precision: Precision = Precision.AUTO
     batch_size: int | None = None
-    max_megapixels: int = 300
 
     @property
     def features_per_image(self) -> int:
@@ -66,11 +64,13 @@ class MatchConfig:
         semi-dense, where the refiner's confidence decides.
     ratio: most that the distance to the nearest descriptor may be of that to the second nearest; 1 = no test.
     min_confidence: least confidence of a refined semi-dense match.
-    device, precision: as for extraction; auto = fp16 products on CUDA, fp32 elsewhere.
+    weights: those that hold the refiner of semi-dense features; None = those the features name.
+    device: as for extraction. precision: of the similarities; auto = fp16 on CUDA, fp32 elsewhere.
     """
 
     min_cossim: float | None = None
     ratio: float = 1.0
     min_confidence: float = 0.25
+    weights: str | None = None
     device: str = "auto"
     precision: Precision = Precision.AUTO

@@ -15,13 +15,17 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.types import FloatArray
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .tif .tiff .webp .bmp .dib .gif .ppm .pgm .pbm .pnm .jp2 .j2k .avif".split()
+    f".{suffix}"
+    for suffix in (
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "tif", "tiff", "webp", "bmp", "dib", "gif"),
+        *("ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "avif"),
+    )
 )
 
 _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -166,7 +170,7 @@ def decode(data: bytes, path: Path) -> npt.NDArray:
             return _decode_with_pillow(image, data, path)
     except ImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"{path}: not an image, or of a format that is not read here") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
@@ -178,7 +182,7 @@ def decode(data: bytes, path: Path) -> npt.NDArray:
 
 
 def _decode_with_pillow(image: Image.Image, data: bytes, path: Path) -> npt.NDArray:
-    deep = "16" in str([tile[3] for tile in image.tile])
+    deep = "16" in str([tile[3] for tile in getattr(image, "tile", [])])
     if deep and image.mode in ("RGB", "RGBA"):
         image.verify()
         pixels = cv2.imdecode(
@@ -216,7 +220,9 @@ def to_gray(pixels: npt.NDArray, longest: int = 0) -> FloatArray:
     """
     if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] > 4):
         raise ImageError(f"an image must have shape (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
-    channels = [pixels] if pixels.ndim == 2 else cv2.split(pixels)[: 1 if pixels.shape[2] < 3 else 3]
+    channels: list[npt.NDArray] = (
+        [pixels] if pixels.ndim == 2 else list(cv2.split(pixels))[: 1 if pixels.shape[2] < 3 else 3]
+    )
     total = _sum(channels)
     if longest and max(total.shape) > longest:
         scale = longest / max(total.shape)
@@ -246,7 +252,7 @@ def _mask(pixels: npt.NDArray, size: tuple[int, int], path: Path) -> npt.NDArray
             f"{path}: the mask is {pixels.shape[1]}x{pixels.shape[0]}, its image {size[0]}x{size[1]}; "
             "make them the same size"
         )
-    return pixels.any(-1) if pixels.ndim == 3 else pixels > 0
+    return np.asarray(pixels.any(-1) if pixels.ndim == 3 else pixels > 0)
 
 
 def _is_utf8(name: str) -> bool:

@@ -37,6 +37,10 @@ def journal_path(path: Path) -> Path:
     return path.with_name(path.name + ".journal")
 
 
+def _new_journal_path(path: Path) -> Path:
+    return path.with_name(path.name + ".journal.new")
+
+
 class JournaledFile(io.RawIOBase):
     """One writer's random-access file whose changes take effect at `commit`, all or none.
 
@@ -116,11 +120,12 @@ class JournaledFile(io.RawIOBase):
             return 0
         view = view[: end - start]
         _read_into(self._fd, start, view)
-        for number in range(start // PAGE, (min(end, self._committed) - 1) // PAGE + 1):
-            page = self._pages.get(number)
-            if page is not None:
-                low, high = max(start, number * PAGE), min(end, self._committed, (number + 1) * PAGE)
-                view[low - start : high - start] = page[low - number * PAGE : high - number * PAGE]
+        overlaid = min(end, self._committed)
+        for page_start in range(start - start % PAGE, overlaid, PAGE):
+            page = self._pages.get(page_start // PAGE)
+            low, high = max(start, page_start), min(overlaid, page_start + PAGE)
+            if page is not None and low < high:
+                view[low - start : high - start] = page[low - page_start : high - page_start]
         self._position = end
         return end - start
 
@@ -130,15 +135,19 @@ class JournaledFile(io.RawIOBase):
         split = max(0, min(len(view), self._committed - start))
         if self.failure is None:
             try:
-                self._changed = True
                 self._write_pages(start, view[:split])
-                _write_at(self._fd, start + split, view[split:])
+                if split < len(view):
+                    self._changed = True
+                    _write_at(self._fd, start + split, view[split:])
             except BaseException as error:
                 self.failure = error
                 raise
         self._size = max(self._size, start + len(view))
         self._position = start + len(view)
         return len(view)
+
+    def flush(self) -> None:
+        """Nothing: `commit` decides what reaches the disk, and HDF5 may flush once more after a failure."""
 
     def truncate(self, size: int | None = None) -> int:
         """Set the size, but never below the committed one: HDF5 itself records where its data ends."""
@@ -200,7 +209,9 @@ class JournaledFile(io.RawIOBase):
                 _read_into(self._fd, number * PAGE, memoryview(page))
                 self._pages[number] = page
             count = min(len(view), PAGE - within)
-            page[within : within + count] = view[:count]
+            if page[within : within + count] != view[:count]:
+                page[within : within + count] = view[:count]
+                self._changed = True
             start, view = start + count, view[count:]
 
 
@@ -209,6 +220,7 @@ def recover(path: Path) -> None:
 
     Raises JournalError when the journal is damaged or the file is shorter than what was committed, and OSError.
     """
+    _new_journal_path(path).unlink(missing_ok=True)
     committed, pieces = _read_journal(path)
     if committed is None:
         return
@@ -250,8 +262,7 @@ def _write_journal(path: Path, committed: int, pieces: list[tuple[int, memoryvie
     for offset, data in pieces:
         parts += [_PIECE.pack(offset, len(data)), bytes(data)]
     body = b"".join(parts)
-    target = journal_path(path)
-    new = target.with_name(target.name + ".new")
+    new = _new_journal_path(path)
     fd = _open(new, os.O_RDWR | os.O_CREAT)
     try:
         _truncate(fd, 0)
@@ -259,7 +270,7 @@ def _write_journal(path: Path, committed: int, pieces: list[tuple[int, memoryvie
         _sync(fd)
     finally:
         os.close(fd)
-    _rename(new, target)
+    durable_rename(new, journal_path(path))
 
 
 # Everything that changes the disk goes through the functions below; the crash tests record and cut them short.
@@ -294,7 +305,8 @@ def _sync(fd: int) -> None:
     os.fsync(fd)
 
 
-def _rename(source: Path, target: Path) -> None:
+def durable_rename(source: Path, target: Path) -> None:
+    """Replace `target`, atomically, so that it survives a power cut."""
     os.replace(source, target)
     _sync_folder(target.parent)
 

@@ -22,7 +22,7 @@ def read_pairs(path: Path) -> list[Pair]:
         with open(path, encoding="utf-8") as lines:
             pairs = [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if _is_pair(line)]
     except FileNotFoundError:
-        raise PairsError(f"{path} does not exist; make it with `xfeat pairs exhaustive FEATURES.h5 -o {path}`") from None
+        raise PairsError(f"{path} does not exist; make it with `xfeat pairs exhaustive out.h5 -o {path}`") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PairsError(f"{path} cannot be read as a UTF-8 list of pairs ({error})") from None
     if not pairs:

@@ -10,9 +10,8 @@ last job that wrote it finished.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -24,7 +23,7 @@ import numpy as np
 
 from xfeat_cli import __version__
 from xfeat_cli.errors import LockedError, PairsError, ProvenanceError, StoreError
-from xfeat_cli.journal import JournaledFile, JournalError, journal_path
+from xfeat_cli.journal import JournaledFile, JournalError, durable_rename, journal_path
 from xfeat_cli.types import Features, Matches, PointMatches
 
 FORMAT_VERSION = 1
@@ -47,7 +46,8 @@ MAX_BYTES = 4 << 30
 
 # Readable by every HDF5 since 1.8, and a third smaller per entry than HDF5's own default.
 _LIBVER = ("v108", "v108")
-_HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+# What h5py raises for a damaged file, depending on where the damage is.
+HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 Attribute = str | int | float
 
@@ -123,7 +123,7 @@ class Store:
         except BaseException as error:
             file.abandon(error)
             if store is not None:
-                store._h5.close()
+                _let_go(store._h5)
             file.close()
             raise
         return store
@@ -143,11 +143,11 @@ class Store:
                 _check_provenance(path, root, python_attributes(h5))
                 return cls(path, lock, file, h5, commit_seconds)
             except BaseException:
-                h5.close()
+                _let_go(h5)
                 raise
         except BaseException as error:
             file.close()
-            if isinstance(error, _HDF5_ERRORS):
+            if isinstance(error, HDF5_ERRORS):
                 raise StoreError(f"{file.path} is damaged ({error}); use --overwrite to start again") from error
             raise
 
@@ -222,18 +222,26 @@ class Store:
         with self._writing():
             self._h5.close()
             self._file.finish()
-            os.replace(self._file.path, self.path)
+            durable_rename(self._file.path, self.path)
         self._lock.release()
 
+    def discard(self) -> None:
+        """End without a file when the store holds no entry; like leaving without `finish` when it holds some."""
+        self.close()
+        if not self._names:
+            partial_path(self.path).unlink(missing_ok=True)
+
     def close(self) -> None:
-        """Commit and close; `<out>.partial` stays. No-op after `finish`."""
+        """Commit and close; no-op after `finish`. `<out>.partial` stays, unless a finished file was left as it was."""
         try:
             if not self._file.closed and self._file.failure is None:
                 with self._writing():
                     self._h5.close()
                     self._file.commit()
+                    if not journal_path(self._file.path).exists():
+                        durable_rename(self._file.path, self.path)
         finally:
-            self._h5.close()
+            _let_go(self._h5)
             self._file.close()
             self._lock.release()
 
@@ -289,6 +297,7 @@ def _unfinished(path: Path) -> JournaledFile | None:
     if file.size:
         return file
     file.close()
+    partial.unlink()
     return None
 
 
@@ -300,8 +309,14 @@ def _finished(path: Path, root: Mapping[str, Attribute]) -> JournaledFile | None
         _check_provenance(path, root, python_attributes(h5))
     partial = partial_path(path)
     journal_path(partial).unlink(missing_ok=True)
-    os.replace(path, partial)
+    durable_rename(path, partial)
     return JournaledFile.open(partial)
+
+
+def _let_go(h5: h5py.File) -> None:
+    """Close what may have failed: HDF5 cannot close a file properly after a failed write, and says so."""
+    with suppress(*HDF5_ERRORS):
+        h5.close()
 
 
 def _cannot_write(path: Path, error: BaseException) -> StoreError:
@@ -407,7 +422,7 @@ def open_hdf5(path: Path) -> h5py.File:
         if journal_path(path).exists():
             return h5py.File(JournaledFile.open_read_only(path), "r")
         return h5py.File(path, "r")
-    except (JournalError, *_HDF5_ERRORS) as error:
+    except (JournalError, *HDF5_ERRORS) as error:
         if isinstance(error, PermissionError):
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         raise StoreError(f"{path} is not an HDF5 file, or is damaged: {error}") from error
@@ -419,21 +434,62 @@ def _why_missing(path: Path) -> str:
     return f"{path} does not exist"
 
 
-def entries(h5: h5py.File) -> dict[str, tuple[str, ...]]:
-    """Every group that directly holds datasets, with their names; "" is the root.
+def groups(h5: h5py.File) -> dict[str, tuple[str, ...]]:
+    """Every group but the root, with the names of the datasets it directly holds; "" stands for the root if it has any.
 
     Only what the file itself holds: soft and external links are not followed.
     """
     found: dict[str, list[str]] = {}
 
-    def visit(name: bytes, info: Any) -> None:
-        if info.type == h5py.h5o.TYPE_DATASET:
-            group, _, key = name.decode("utf-8", "surrogateescape").rpartition("/")
+    def visit(raw_name: bytes, info: Any) -> None:
+        name = raw_name.decode("utf-8", "surrogateescape")
+        if info.type == h5py.h5o.TYPE_GROUP:
+            found.setdefault(name, [])
+        elif info.type == h5py.h5o.TYPE_DATASET:
+            group, _, key = name.rpartition("/")
             found.setdefault(group, []).append(key)
 
     h5py.h5o.visit(h5.id, visit, info=True)
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
     return {group: known.setdefault(keys := tuple(sorted(names)), keys) for group, names in found.items()}
+
+
+def entries(h5: h5py.File) -> dict[str, tuple[str, ...]]:
+    """Every group that directly holds datasets, with their names; as `groups`."""
+    return {group: keys for group, keys in groups(h5).items() if keys}
+
+
+def row_count(h5: h5py.File, name: str, key: str) -> int:
+    """Length of a dataset's first axis, without reading its data. Raises StoreError when it has none."""
+    try:
+        shape = h5py.h5d.open(h5.id, f"{name}/{key}".encode("utf-8", "surrogateescape")).shape
+        return int(shape[0])
+    except (IndexError, *HDF5_ERRORS) as error:
+        raise StoreError(f"{key} cannot be read ({error})") from error
+
+
+def describe_datasets(h5: h5py.File, name: str, keys: Iterable[str]) -> dict[str, str]:
+    """dtype and shape of an entry's datasets, for people: "float32 (4096, 2)"."""
+    described = {}
+    for key in keys:
+        try:
+            dataset = h5[name][key] if name else h5[key]
+            described[key] = f"{dataset.dtype} {dataset.shape}"
+        except HDF5_ERRORS as error:
+            described[key] = f"cannot be read ({error})"
+    return described
+
+
+def match_count(h5: h5py.File, name: str) -> int:
+    """Number of matches of an entry that holds matches0. Raises StoreError when it cannot be read."""
+    try:
+        dataset = h5[name]["matches0"]
+        problem = check_dataset(dataset)
+        if problem is None:
+            return int(np.count_nonzero(dataset[()] >= 0))
+    except HDF5_ERRORS as error:
+        problem = f"cannot be read ({error})"
+    raise StoreError(f"matches0 {problem}")
 
 
 def python_attributes(item: h5py.HLObject) -> dict[str, Any]:
@@ -458,7 +514,7 @@ class _Reader:
         try:
             self.attributes = python_attributes(self._h5)
             found = entries(self._h5)
-        except _HDF5_ERRORS as error:
+        except HDF5_ERRORS as error:
             self.close()
             raise StoreError(f"{path} is damaged: {error}") from error
         self.kind = str(self.attributes.get("xfeat_kind") or guess_kind(found))
@@ -502,7 +558,7 @@ class _Reader:
                 problem = problem or f"has shape {dataset.shape}"
             if problem is None:
                 return dataset[()]
-        except _HDF5_ERRORS as error:
+        except HDF5_ERRORS as error:
             problem = f"cannot be read ({error})"
         raise StoreError(f"{self.path}: {key} of {name!r} {problem}; make that entry again")
 

@@ -67,7 +67,10 @@ class JobConsole:
         if not self._quiet and not self._json:
             self._print_table(summary)
         if summary.nothing_done:
-            typer.echo(f"xfeat: none of the {summary.total} {self._unit}s could be read; see the reasons above", err=True)
+            typer.echo(
+                f"xfeat: nothing could be done for any of {summary.total} {self._unit}s; the reasons are above",
+                err=True,
+            )
             return 2
         return 1 if summary.failures else 0
 

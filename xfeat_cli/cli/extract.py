@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -24,18 +24,27 @@ _DEFAULT = ExtractConfig()
 
 
 def extract(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively), or one image.")],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively), or one image.")
+    ],
     output: Annotated[Path, typer.Argument(metavar="[OUT.h5]", help="Features file to write.")] = Path("out.h5"),
     image_list: Annotated[
-        Optional[str],
-        typer.Option("--image-list", metavar="FILE", help="Only these images: names within IMAGES, one a line; - = stdin."),
+        str | None,
+        typer.Option(
+            "--image-list", metavar="FILE", help="Only these images: names within IMAGES, one a line; - = stdin."
+        ),
     ] = None,
-    mode: Annotated[Mode, typer.Option("--mode", help="Keypoints, or a dense grid to be refined while matching.")] = _DEFAULT.mode,
+    mode: Annotated[
+        Mode, typer.Option("--mode", help="Keypoints, or a dense grid to be refined while matching.")
+    ] = _DEFAULT.mode,
     weights: Annotated[
         str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
     ] = _DEFAULT.weights,
     top_k: Annotated[
-        Optional[int], typer.Option("--top-k", min=1, show_default="4096 sparse, 10000 semi-dense", help="Most features an image may have.")
+        int | None,
+        typer.Option(
+            "--top-k", min=1, show_default="4096 sparse, 10000 semi-dense", help="Most features an image may have."
+        ),
     ] = _DEFAULT.top_k,
     resize: Annotated[
         int, typer.Option("--resize", min=0, metavar="PX", help="Longest side the network sees; 0 = never reduce.")
@@ -44,15 +53,17 @@ def extract(
         float, typer.Option("--detection-threshold", min=0, max=1, help="Least probability of a keypoint.")
     ] = _DEFAULT.detection_threshold,
     batch_size: Annotated[
-        Optional[int], typer.Option("--batch-size", min=1, show_default="1 on CPU, 16 on CUDA", help="Images of one size at once.")
+        int | None,
+        typer.Option("--batch-size", min=1, show_default="1 on CPU, 16 on CUDA", help="Images of one size at once."),
     ] = _DEFAULT.batch_size,
     device: DeviceOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     workers: Annotated[
-        Optional[int], typer.Option("--workers", min=1, show_default="one a processor, at most 16", help="Decoding threads.")
+        int | None,
+        typer.Option("--workers", min=1, show_default="one a processor, at most 16", help="Decoding threads."),
     ] = None,
     masks: Annotated[
-        Optional[Path], typer.Option("--masks", metavar="DIR", help="COLMAP masks: DIR/name.jpg.png, black = ignore.")
+        Path | None, typer.Option("--masks", metavar="DIR", help="COLMAP masks: DIR/name.jpg.png, black = ignore.")
     ] = None,
     decoding: Annotated[
         Decoding, typer.Option("--decoding", help="Ours, or the authors' with its known faults.")

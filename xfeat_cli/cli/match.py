@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -23,10 +23,14 @@ _DEFAULT = MatchConfig()
 
 def match(
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS.txt", help="One `name0 name1` a line; see `xfeat pairs`.")],
-    features: Annotated[Path, typer.Option("--features", "-f", metavar="FILE", help="What `xfeat extract` wrote.")] = Path("out.h5"),
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Matches file to write.")] = Path("matches.h5"),
+    features: Annotated[
+        Path, typer.Option("--features", "-f", metavar="FILE", help="What `xfeat extract` wrote.")
+    ] = Path("out.h5"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Matches file to write.")] = Path(
+        "matches.h5"
+    ),
     min_cossim: Annotated[
-        Optional[float],
+        float | None,
         typer.Option(
             "--min-cossim",
             min=-1,
@@ -36,8 +40,18 @@ def match(
         ),
     ] = _DEFAULT.min_cossim,
     ratio: Annotated[
-        float, typer.Option("--ratio", min=0, max=1, help="Most that the nearest distance may be of the second; 1 = no test.")
+        float,
+        typer.Option("--ratio", min=0, max=1, help="Most that the nearest distance may be of the second; 1 = no test."),
     ] = _DEFAULT.ratio,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="NAME|PATH",
+            show_default="as the features say",
+            help="Weights that hold the refiner of semi-dense features.",
+        ),
+    ] = _DEFAULT.weights,
     device: DeviceOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     overwrite: OverwriteOption = False,
@@ -67,6 +81,7 @@ def match(
             listener=console,
             min_cossim=min_cossim,
             ratio=ratio,
+            weights=weights,
             device=device,
             precision=precision,
         )

@@ -9,7 +9,10 @@ import typer
 from xfeat_cli.config import Precision
 
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps; auto takes a GPU if there is one.")
+    str,
+    typer.Option(
+        "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps; auto takes a GPU if there is one."
+    ),
 ]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="Arithmetic; auto = fp16 on CUDA, fp32 elsewhere.")

@@ -32,7 +32,9 @@ def exhaustive(source: SourceArgument, output: OutputOption = Path("pairs.txt"))
 @app.command()
 def sequential(
     source: SourceArgument,
-    overlap: Annotated[int, typer.Option("--overlap", min=1, help="How many of the following images to pair with.")] = 10,
+    overlap: Annotated[
+        int, typer.Option("--overlap", min=1, help="How many of the following images to pair with.")
+    ] = 10,
     output: OutputOption = Path("pairs.txt"),
 ) -> None:
     """Every image with the ones that follow it in the order of their names.

@@ -68,7 +68,7 @@ def extract(
 
 
 def default_workers() -> int:
-    """Decoding threads: the processors this process may use, but no more than the writer and network can keep up with."""
+    """Decoding threads: one for each processor this process may use, at most 16."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(16, max(1, usable))
 
@@ -77,7 +77,7 @@ def _mask_folder(masks: str | Path | None) -> Path | None:
     if masks is None:
         return None
     if not Path(masks).is_dir():
-        raise UsageError(f"{masks} is not a folder of masks: give the folder that holds NAME.jpg.png for image NAME.jpg")
+        raise UsageError(f"{masks} is no folder of masks: give the one that holds NAME.jpg.png for image NAME.jpg")
     return Path(masks)
 
 
@@ -99,9 +99,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
     return provenance
 
 
-def _split_done(
-    files: list[ImageFile], store: Store, masks: Path | None
-) -> tuple[list[ImageFile], list[ImageFile]]:
+def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tuple[list[ImageFile], list[ImageFile]]:
     """Which images are still to do, and which the store holds already; changed ones are refused."""
     stored = store.names()
     todo, done, changed = [], [], []
@@ -162,9 +160,7 @@ def _detect(photos: list[Photo], xfeat: XFeat, tally: Tally) -> Iterator[tuple[P
             yield from _detect([photo], xfeat, tally)
 
 
-def _photos(
-    files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally
-) -> Iterator[Photo]:
+def _photos(files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally) -> Iterator[Photo]:
     """Decoded photographs in the files' order, at most a few ahead."""
     pending: deque[tuple[ImageFile, Future[Photo]]] = deque()
     upcoming = iter(files)
@@ -205,6 +201,4 @@ def _uncertainty(photo: Photo) -> float:
 
 
 def _report(photo: Photo, features: Features) -> Report:
-    return Report(
-        photo.name, Status.OK, len(features), details={"width": photo.size[0], "height": photo.size[1]}
-    )
+    return Report(photo.name, Status.OK, len(features), details={"width": photo.size[0], "height": photo.size[1]})

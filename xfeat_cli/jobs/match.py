@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from xfeat_cli.config import MatchConfig, Precision
-from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
+from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError, WeightsError
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import weights
-from xfeat_cli.model.runtime import Runtime, resolve_device, resolve_precision
+from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_device, resolve_precision
 from xfeat_cli.pairs import Pair, read_pairs, unique
 from xfeat_cli.store import (
     MATCHES,
@@ -84,7 +84,7 @@ def match(
                     except StoreError as error:
                         tally.add(_failed(pair, str(error)))
                         continue
-                    attributes = {f"digest{i}": reader.digest(name) for i, name in enumerate(pair)}
+                    attributes = {f"digest{i}": _digest(reader, name) for i, name in enumerate(pair)}
                     writer.put(lambda p=pair, e=entry, a=attributes: store.put(pair_name(*p), e, a))  # type: ignore[misc]
                     tally.add(Report(" ".join(pair), Status.OK, len(found), details=_names(pair)))
             if summary.nothing_done:
@@ -112,6 +112,7 @@ class _Matcher:
         self.semi_dense = reader.kind == SEMI_DENSE_FEATURES
         self.device = resolve_device(config.device)
         self.precision = resolve_precision(config.precision, self.device)
+        self._dtype = DTYPES[self.precision]
         self._config = config
         self._reader = reader
         self._runtime = self._refining_runtime() if self.semi_dense else None
@@ -121,7 +122,7 @@ class _Matcher:
     def match(self, pair: Pair) -> tuple[Matches | PointMatches, dict[str, Any]]:
         """The matches of a pair and its entry in the file. Raises StoreError for damaged features."""
         one, two = self._load(pair[0]), self._load(pair[1])
-        matches = mutual_nearest(one.descriptors, two.descriptors, self._threshold, self._config.ratio)
+        matches = mutual_nearest(one.descriptors, two.descriptors, self._threshold, self._config.ratio, self._dtype)
         if self._runtime is None:
             return matches, matches_entry(matches, len(one.features))
         points = refine(self._runtime.refine, one.features, two.features, matches, self._config.min_confidence)
@@ -149,12 +150,14 @@ class _Matcher:
     def _refining_runtime(self) -> Runtime:
         """The refiner that belongs to the features: of the same weights, by their sha256."""
         name, sha256 = (self._reader.attributes.get(f"xfeat_{key}") for key in ("weights", "weights_sha256"))
-        path = self._reader.attributes.get("xfeat_weights_path", name)
-        loaded = weights.load(str(path))
+        try:
+            loaded = weights.load(self._config.weights or str(name))
+        except WeightsError as error:
+            raise WeightsError(f"{error}; {self._reader.path} was made with them: give them with --weights") from None
         if loaded.info.sha256 != sha256:
             raise UsageError(
-                f"{self._reader.path} was made with other weights than {loaded.info.path} is now; put those back, or "
-                "extract again"
+                f"{self._reader.path} was made with other weights than {loaded.info.path}; give those with --weights, "
+                "or extract again"
             )
         runtime = Runtime(loaded, self._config.device, self._config.precision)
         runtime.require_refiner()
@@ -214,7 +217,7 @@ def _todo(pairs: list[Pair], store: Store, reader: FeaturesReader) -> list[Pair]
             continue
         attributes = store.attributes(pair_name(*names))
         for i, name in enumerate(names):
-            if attributes.get(f"digest{i}") != reader.digest(name):
+            if attributes.get(f"digest{i}") != _digest(reader, name):
                 raise ProvenanceError(
                     f"{store.path} holds matches of another version of {name}; use --overwrite to start again"
                 )
@@ -230,6 +233,11 @@ def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
     for i, group in enumerate(partners.values()):
         ordered += group[:: 1 if i % 2 == 0 else -1]
     return ordered
+
+
+def _digest(reader: FeaturesReader, name: str) -> str:
+    """What the image was when its features were made; empty for features of other tools."""
+    return str(reader.entry_attributes(name).get("image_digest", ""))
 
 
 def _names(pair: Pair) -> dict[str, str]:

@@ -14,17 +14,24 @@ _BLOCK_ROWS = {"cpu": 256}
 
 
 @torch.inference_mode()
-def mutual_nearest(descriptors0: Tensor, descriptors1: Tensor, min_cossim: float = -1.0, ratio: float = 1.0) -> Matches:
+def mutual_nearest(
+    descriptors0: Tensor,
+    descriptors1: Tensor,
+    min_cossim: float = -1.0,
+    ratio: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> Matches:
     """Pairs that are each other's most similar descriptor.
 
     descriptors0 (N0, D), descriptors1 (N1, D): any norm (they are normalised here), any float type.
-    min_cossim: least cosine. ratio: most that the nearest's distance may be of the second nearest's, both ways round
-    image 0's descriptors; 1 = no test. Scores are cosines.
+    min_cossim: least cosine. ratio: most that the nearest's distance may be of the second nearest's, for descriptors
+    of image 0; 1 = no test. dtype: of the product; bfloat16 rounds cosines to three digits. Scores are
+    cosines.
     """
     if len(descriptors0) == 0 or len(descriptors1) == 0:
         return Matches(np.zeros((0, 2), np.int32), np.zeros(0, np.float32))
-    d0 = F.normalize(descriptors0.float(), dim=1)
-    d1 = F.normalize(descriptors1.float(), dim=1).T.contiguous()
+    d0 = F.normalize(descriptors0.float(), dim=1).to(dtype)
+    d1 = F.normalize(descriptors1.float(), dim=1).to(dtype).T.contiguous()
     best, index, column_best, passed = _best_of_rows(d0, d1, ratio)
 
     keep = (best >= column_best[index]) & (best >= min_cossim) & passed
@@ -42,8 +49,8 @@ def _best_of_rows(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor,
     rows = _BLOCK_ROWS.get(d0.device.type, len(d0))
     best, index, passed = [], [], []
     column_best = torch.full((d1.shape[1],), -torch.inf, device=d0.device)
-    for block in d0.split(rows):
-        similarity = block @ d1
+    for block in torch.split(d0, rows):
+        similarity = (block @ d1).float()
         column_best = torch.maximum(column_best, similarity.amax(0))
         if ratio < 1 and d1.shape[1] > 1:
             two = similarity.topk(2, dim=1)

@@ -47,9 +47,7 @@ def refine(
     points1 = features1.keypoints[second] + offsets1 * features1.scales[second, None]
     confidence = np.minimum(confidence0, confidence1)
     keep = (
-        (confidence >= min_confidence)
-        & _inside(points0, features0.image_size)
-        & _inside(points1, features1.image_size)
+        (confidence >= min_confidence) & _inside(points0, features0.image_size) & _inside(points1, features1.image_size)
     )
     return PointMatches(
         points0[keep].astype(np.float32), points1[keep].astype(np.float32), confidence[keep].astype(np.float32)
@@ -66,4 +64,4 @@ def _decode(logits: Tensor) -> tuple[FloatArray, FloatArray]:
 
 
 def _inside(points: FloatArray, size: tuple[int, int]) -> np.ndarray:
-    return ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(1)
+    return np.asarray(((points >= -0.5) & (points <= np.array(size) - 0.5)).all(1))

@@ -212,13 +212,13 @@ def _cells(
     features: Tensor, reliability: Tensor, scaled_size: tuple[int, int], size: tuple[int, int], mask: np.ndarray | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """All cells of one pass whose first pixel lies in the image: points, scores (0 = masked), descriptors, scales."""
-    batch, dim = features.shape[:2]
+    batch = len(features)
     rows, columns = (-(-side // CELL) for side in scaled_size)
     device = features.device
     stretch_y, stretch_x = size[0] / scaled_size[0], size[1] / scaled_size[1]
     x = rescale(torch.arange(columns, device=device) * float(CELL), stretch_x).clamp(0, size[1] - 1)
     y = rescale(torch.arange(rows, device=device) * float(CELL), stretch_y).clamp(0, size[0] - 1)
-    points = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), -1).view(1, -1, 2).expand(batch, -1, 2)
+    points = torch.cartesian_prod(y, x).flip(-1)[None].expand(batch, -1, 2)
     scores = reliability[:, 0, :rows, :columns].flatten(1).float()
     if mask is not None:
         px, py = x.round().long().cpu().numpy(), y.round().long().cpu().numpy()

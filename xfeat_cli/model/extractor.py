@@ -125,9 +125,7 @@ class XFeat:
         top_k = self.config.features_per_image
         try:
             if self.config.mode is Mode.SPARSE:
-                return reference.sparse(
-                    self.runtime.heads, gray, photo.size, top_k, self.config.detection_threshold
-                )
+                return reference.sparse(self.runtime.heads, gray, photo.size, top_k, self.config.detection_threshold)
             return reference.semi_dense(self.runtime.heads, gray, photo.size, top_k)
         except ImageError as error:
             raise ImageError(f"{photo.name}: {error}") from None

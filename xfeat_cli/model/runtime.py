@@ -11,7 +11,7 @@ from xfeat_cli.errors import UsageError, WeightsError
 from xfeat_cli.model.network import BasicLayer, Refiner, XFeatNetwork
 from xfeat_cli.model.weights import Weights, WeightsInfo
 
-_TYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
+DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
 
 _BATCH_SIZE = {"cpu": 1, "cuda": 16, "mps": 4}
 """On a CPU a batch gains nothing once the network is channels-last (measured), and costs memory."""
@@ -30,7 +30,7 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in _BATCH_SIZE:
         raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {name}: this torch sees no CUDA device; use --device cpu, or install torch for CUDA")
+        raise UsageError(f"--device {name}: this torch sees no CUDA device; use cpu, or install torch for CUDA")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {name}: there are only {torch.cuda.device_count()} CUDA devices, from cuda:0")
     if device.type == "mps" and not torch.backends.mps.is_available():
@@ -55,8 +55,9 @@ class Runtime:
         self.precision = resolve_precision(precision, self.device)
         self.info: WeightsInfo = weights.info
         self.batch_size = _BATCH_SIZE[self.device.type]
-        self._dtype = _TYPES[self.precision]
-        self._network = _folded_network(weights).to(self.device, self._dtype, memory_format=torch.channels_last)
+        self._dtype = DTYPES[self.precision]
+        self._network = _folded_network(weights).to(self.device, self._dtype)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._refiner = _load_refiner(weights).to(self.device) if weights.info.has_refiner else None
 
     @torch.inference_mode()
@@ -76,7 +77,7 @@ class Runtime:
         """Raise WeightsError if the weights hold no match refiner."""
         if self._refiner is None:
             raise WeightsError(
-                f"{self.info.path}: these weights have no match refiner (fine_matcher), which semi-dense matching needs; "
+                f"{self.info.path}: these weights have no match refiner, which semi-dense matching needs; "
                 "use --mode sparse, or weights with a refiner (`xfeat weights list`)"
             )
 
@@ -87,7 +88,10 @@ def _folded_network(weights: Weights) -> XFeatNetwork:
     network.eval().requires_grad_(False)
     for module in network.modules():
         if isinstance(module, BasicLayer):
-            module.layer = nn.Sequential(fuse_conv_bn_eval(module.layer[0], module.layer[1]), module.layer[2])
+            convolution, norm, relu = module.layer
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            module.layer = nn.Sequential(fuse_conv_bn_eval(convolution, norm), relu)
     return network
 
 
