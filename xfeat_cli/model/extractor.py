@@ -105,6 +105,9 @@ class XFeat:
     def _detect(self, photos: Sequence[Photo]) -> list[Features]:
         if self.config.decoding is Decoding.REFERENCE:
             return [_without_masked(self._detect_reference(photo), photo.mask) for photo in photos]
+        if self.runtime.device.type == "cpu" and len(photos) > 1:
+            # The kernels that torch picks, and so the last bits, depend on the batch; on a CPU a batch gains nothing.
+            return [features for photo in photos for features in self._detect([photo])]
         gray = torch.from_numpy(np.stack([photo.gray for photo in photos])).to(self.runtime.device)
         size = (gray.shape[1], gray.shape[2])
         mask = _network_masks(photos, size)
@@ -150,8 +153,7 @@ def _checked(config: ExtractConfig) -> ExtractConfig:
 
 
 def _scaled(gray: Tensor, size: tuple[int, int]) -> Tensor:
-    # One image at a time: the kernel that torch picks, and so the last bit, depends on the batch size.
-    return torch.cat([F.interpolate(one[None, None], size, mode="bilinear", antialias=True)[0] for one in gray])
+    return F.interpolate(gray[:, None], size, mode="bilinear", antialias=True)[:, 0]
 
 
 def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:

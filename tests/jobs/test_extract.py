@@ -1,0 +1,203 @@
+"""Extraction of a collection: resume, failures, masks, provenance. Plumbing is tested with small photographs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+from xfeat_cli import extract
+from xfeat_cli.errors import LockedError, ProvenanceError, UsageError, WeightsError
+from xfeat_cli.jobs.progress import Report, Status
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.total = 0
+        self.reports: list[Report] = []
+
+    def start(self, total: int) -> None:
+        self.total = total
+
+    def update(self, report: Report) -> None:
+        self.reports.append(report)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four photographs of two sizes, one in a subfolder."""
+    folder = tmp_path / "images"
+    (folder / "sub dir").mkdir(parents=True)
+    for i, (name, size) in enumerate(
+        {"a.png": (96, 128), "b.png": (96, 128), "sub dir/ü c.png": (64, 160), "d.png": (96, 128)}.items()
+    ):
+        noise = np.random.default_rng(i).integers(0, 255, (size[0] // 4, size[1] // 4, 3), np.uint8)
+        data = cv2.imencode(".png", cv2.resize(noise, size[::-1], interpolation=cv2.INTER_CUBIC))[1]
+        (folder / name).write_bytes(data.tobytes())
+    return folder
+
+
+def contents(path: Path) -> dict[str, tuple[np.ndarray, dict[str, object]]]:
+    """Every dataset of a file with its parent's attributes."""
+    found = {}
+    with h5py.File(path) as h5:
+
+        def visit(name: str, item: h5py.HLObject) -> None:
+            if isinstance(item, h5py.Dataset):
+                found[name] = (item[()], dict(item.parent.attrs))
+
+        h5.visititems(visit)
+    return found
+
+
+def same(one: Path, two: Path) -> bool:
+    a, b = contents(one), contents(two)
+    return a.keys() == b.keys() and all(np.array_equal(a[k][0], b[k][0]) and a[k][1] == b[k][1] for k in a)
+
+
+def test_every_image_gets_an_entry_with_the_documented_layout(photos: Path, tmp_path: Path) -> None:
+    summary = extract(photos, tmp_path / "out.h5", top_k=50)
+    assert (summary.total, summary.done, summary.failures) == (4, 4, [])
+    with h5py.File(tmp_path / "out.h5") as h5:
+        group = h5["sub dir/ü c.png"]
+        n = len(group["scores"])
+        assert 0 < n <= 50
+        assert group["keypoints"].shape == (n, 2)
+        assert group["keypoints"].dtype == np.float32
+        assert group["keypoints"].attrs["uncertainty"] == 1.0
+        assert group["descriptors"].shape == (64, n)
+        assert group["descriptors"].dtype == np.float16
+        assert group["image_size"][:].tolist() == [160, 64]
+        assert (np.diff(group["scores"][:]) <= 0).all()
+        np.testing.assert_allclose(np.linalg.norm(group["descriptors"][:].astype(float), axis=0), 1, atol=2e-3)
+
+
+def test_batch_size_and_workers_do_not_change_the_file(photos: Path, tmp_path: Path) -> None:
+    extract(photos, tmp_path / "one.h5", batch_size=1, workers=1)
+    extract(photos, tmp_path / "many.h5", batch_size=3, workers=4)
+    assert same(tmp_path / "one.h5", tmp_path / "many.h5")
+
+
+def test_a_bad_image_is_reported_and_costs_no_other(photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
+    recorder = Recorder()
+    summary = extract(photos, tmp_path / "out.h5", listener=recorder)
+    assert summary.done == 4
+    [(name, reason)] = summary.failures
+    assert name == "broken.jpg"
+    assert "broken.jpg" in reason
+    assert sorted(r.name for r in recorder.reports if r.status is Status.OK) == sorted(
+        ["a.png", "b.png", "d.png", "sub dir/ü c.png"]
+    )
+
+
+def test_a_second_run_adds_only_new_images(photos: Path, tmp_path: Path) -> None:
+    hidden = photos / "d.png"
+    data = hidden.read_bytes()
+    hidden.unlink()
+    extract(photos, tmp_path / "out.h5")
+    hidden.write_bytes(data)
+    summary = extract(photos, tmp_path / "out.h5")
+    assert (summary.done, summary.skipped) == (1, 3)
+    again = extract(photos, tmp_path / "out.h5")
+    assert (again.done, again.skipped) == (0, 4)
+    assert not (tmp_path / "out.h5.partial").exists()
+
+
+def test_other_options_are_refused_by_name(photos: Path, tmp_path: Path) -> None:
+    extract(photos, tmp_path / "out.h5", top_k=20)
+    before = (tmp_path / "out.h5").read_bytes()
+    with pytest.raises(ProvenanceError, match="top_k 20, now 30.*--overwrite"):
+        extract(photos, tmp_path / "out.h5", top_k=30)
+    assert (tmp_path / "out.h5").read_bytes() == before
+    assert extract(photos, tmp_path / "out.h5", top_k=30, overwrite=True).done == 4
+
+
+def test_a_changed_image_is_refused_but_a_touched_one_is_not(photos: Path, tmp_path: Path) -> None:
+    extract(photos, tmp_path / "out.h5")
+    os.utime(photos / "a.png", (1, 1))
+    assert extract(photos, tmp_path / "out.h5").skipped == 4
+    (photos / "a.png").write_bytes((photos / "b.png").read_bytes())
+    with pytest.raises(ProvenanceError, match=r"a\.png"):
+        extract(photos, tmp_path / "out.h5")
+
+
+def test_two_writers_of_one_output(photos: Path, tmp_path: Path) -> None:
+    class Second:
+        def start(self, total: int) -> None:
+            with pytest.raises(LockedError, match="another process"):
+                extract(photos, tmp_path / "out.h5")
+
+        def update(self, report: Report) -> None: ...
+
+    assert extract(photos, tmp_path / "out.h5", listener=Second()).done == 4
+
+
+def test_an_interrupted_run_keeps_what_is_done_and_goes_on(photos: Path, tmp_path: Path) -> None:
+    class Impatient(Recorder):
+        def update(self, report: Report) -> None:
+            super().update(report)
+            if len(self.reports) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(photos, tmp_path / "out.h5", listener=Impatient())
+    assert not (tmp_path / "out.h5").exists()
+    summary = extract(photos, tmp_path / "out.h5")
+    assert (summary.done, summary.skipped) == (2, 2)
+    extract(photos, tmp_path / "whole.h5")
+    assert same(tmp_path / "out.h5", tmp_path / "whole.h5")
+
+
+def test_nothing_readable_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_text("text")
+    summary = extract(tmp_path, tmp_path / "out.h5")
+    assert summary.nothing_done
+    assert not (tmp_path / "out.h5").exists()
+    assert not (tmp_path / "out.h5.partial").exists()
+
+
+def test_masks_hide_keypoints_and_belong_to_the_provenance(photos: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    mask = np.full((96, 128), 255, np.uint8)
+    mask[:, :64] = 0
+    cv2.imwrite(str(masks / "a.png.png"), mask)
+    extract(photos, tmp_path / "out.h5", masks=masks)
+    extract(photos, tmp_path / "plain.h5")
+    with h5py.File(tmp_path / "out.h5") as masked, h5py.File(tmp_path / "plain.h5") as plain:
+        assert (np.rint(masked["a.png/keypoints"][:, 0]) >= 64).all()
+        assert (plain["a.png/keypoints"][:, 0] < 60).any()
+        assert np.array_equal(masked["b.png/keypoints"], plain["b.png/keypoints"])
+    with pytest.raises(ProvenanceError, match="masks"):
+        extract(photos, tmp_path / "out.h5")
+
+
+def test_a_mask_of_another_size_fails_its_image_only(photos: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png.png"), np.full((10, 10), 255, np.uint8))
+    summary = extract(photos, tmp_path / "out.h5", masks=tmp_path)
+    assert [name for name, _ in summary.failures] == ["a.png"]
+    assert "10x10" in summary.failures[0][1]
+
+
+def test_image_list(photos: Path, tmp_path: Path) -> None:
+    summary = extract(photos, tmp_path / "out.h5", image_list=["# some", "", "b.png", "gone.png"])
+    assert summary.done == 1
+    assert "gone.png" in summary.failures[0][1]
+
+
+def test_wrong_usage(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        extract(tmp_path / "nowhere", tmp_path / "out.h5")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no images"):
+        extract(tmp_path / "empty", tmp_path / "out.h5")
+    with pytest.raises(WeightsError, match="nonsense"):
+        extract(photos, tmp_path / "out.h5", weights="nonsense")
+    with pytest.raises(UsageError, match="masks"):
+        extract(photos, tmp_path / "out.h5", masks=tmp_path / "nowhere")
+    assert not (tmp_path / "out.h5").exists()

@@ -1,0 +1,159 @@
+"""Matching of a collection on two shifted crops of one picture, whose true correspondences are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+from xfeat_cli import extract, match
+from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
+from xfeat_cli.store import FeaturesReader, MatchesReader
+from xfeat_cli.types import Matches, PointMatches
+
+SHIFT = (24, 16)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three overlapping crops of one blobby picture: b = a moved by SHIFT, c unrelated; with both kinds of features."""
+    folder = tmp_path_factory.mktemp("scene")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(3)
+    picture = sum(
+        cv2.resize(rng.normal(size=(300 // s, 400 // s)), (400, 300), interpolation=cv2.INTER_CUBIC) for s in (4, 8, 20)
+    )
+    picture = np.clip(128 + 40 * picture, 0, 255).astype(np.uint8)
+    dx, dy = SHIFT
+    crops = {"a.png": picture[40:232, 40:296], "b.png": picture[40 + dy : 232 + dy, 40 + dx : 296 + dx]}
+    crops["c.png"] = picture[60:252, 100:356][::-1]
+    for name, crop in crops.items():
+        cv2.imwrite(str(folder / "images" / name), crop)
+    extract(folder / "images", folder / "out.h5", top_k=800)
+    extract(folder / "images", folder / "dense.h5", mode="semi-dense", top_k=1500)
+    (folder / "pairs.txt").write_text("a.png b.png\nb.png c.png\n")
+    return folder
+
+
+def test_sparse_matches_are_right_and_sub_pixel(scene: Path, tmp_path: Path) -> None:
+    summary = match(scene / "pairs.txt", scene / "out.h5", tmp_path / "m.h5")
+    assert (summary.total, summary.done) == (2, 2)
+    with FeaturesReader(scene / "out.h5") as features, MatchesReader(tmp_path / "m.h5") as matches:
+        found = matches.load("a.png", "b.png")
+        assert isinstance(found, Matches)
+        points0 = features.load("a.png").keypoints[found.indices[:, 0]]
+        points1 = features.load("b.png").keypoints[found.indices[:, 1]]
+    shift = points0 - points1
+    right = np.linalg.norm(shift - SHIFT, axis=1) < 1
+    assert len(found) > 100
+    assert right.mean() > 0.9
+    np.testing.assert_allclose(shift[right].mean(0), SHIFT, atol=0.03)
+
+
+def test_semi_dense_matches_are_right_and_unbiased(scene: Path, tmp_path: Path) -> None:
+    match(scene / "pairs.txt", scene / "dense.h5", tmp_path / "m.h5")
+    with MatchesReader(tmp_path / "m.h5") as matches:
+        found = matches.load("a.png", "b.png")
+        assert isinstance(found, PointMatches)
+        flipped = matches.load("b.png", "a.png")
+    shift = found.points0 - found.points1
+    assert len(found) > 200
+    assert np.median(np.linalg.norm(shift - SHIFT, axis=1)) < 2
+    assert isinstance(flipped, PointMatches)
+    assert np.array_equal(flipped.points1, found.points0)
+
+
+def test_an_image_matched_with_its_copy_shows_no_offset(scene: Path, tmp_path: Path) -> None:
+    data = (scene / "images" / "a.png").read_bytes()
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).write_bytes(data)
+    extract(tmp_path, tmp_path / "dense.h5", mode="semi-dense", top_k=1000)
+    match([("one.png", "two.png")], tmp_path / "dense.h5", tmp_path / "m.h5")
+    with MatchesReader(tmp_path / "m.h5") as matches:
+        found = matches.load("one.png", "two.png")
+    assert isinstance(found, PointMatches)
+    assert len(found) > 100
+    np.testing.assert_allclose((found.points0 - found.points1).mean(0), 0, atol=0.01)
+
+
+def test_min_cossim_comes_from_the_weights_and_can_be_changed(scene: Path, tmp_path: Path) -> None:
+    features = tmp_path / "strict.h5"
+    features.write_bytes((scene / "out.h5").read_bytes())
+    with h5py.File(features, "r+") as h5:
+        h5.attrs["xfeat_min_cossim"] = 0.95
+
+    def cosines(name: str, **options: float) -> np.ndarray:
+        match(scene / "pairs.txt", features, tmp_path / name, **options)
+        with MatchesReader(tmp_path / name) as matches:
+            return matches.load("a.png", "b.png").scores
+
+    default, none = cosines("default.h5"), cosines("none.h5", min_cossim=-1)
+    assert default.min() >= 0.95 - 1e-3
+    assert none.min() < 0.94
+    assert np.array_equal(default, cosines("given.h5", min_cossim=0.95))
+    assert 0 < len(cosines("ratio.h5", min_cossim=-1, ratio=0.8)) < len(none)
+
+
+def test_resume_and_refusal(scene: Path, tmp_path: Path) -> None:
+    match([("a.png", "b.png")], scene / "out.h5", tmp_path / "m.h5")
+    summary = match([("b.png", "a.png"), ("b.png", "c.png")], scene / "out.h5", tmp_path / "m.h5")
+    assert (summary.done, summary.skipped) == (1, 1)
+    with pytest.raises(ProvenanceError, match="min_cossim"):
+        match(scene / "pairs.txt", scene / "out.h5", tmp_path / "m.h5", min_cossim=0.5)
+    extract(scene / "images", tmp_path / "other.h5", top_k=100)
+    with pytest.raises(ProvenanceError, match="features"):
+        match(scene / "pairs.txt", tmp_path / "other.h5", tmp_path / "m.h5")
+
+
+def test_matches_of_an_image_that_changed_are_refused(tmp_path: Path, scene: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        (images / name).write_bytes((scene / "images" / name).read_bytes())
+    extract(images, tmp_path / "out.h5")
+    match([("a.png", "b.png")], tmp_path / "out.h5", tmp_path / "m.h5")
+    (images / "b.png").write_bytes((scene / "images" / "c.png").read_bytes())
+    extract(images, tmp_path / "out.h5", overwrite=True)
+    with pytest.raises(ProvenanceError, match=r"another version of b\.png"):
+        match([("a.png", "b.png")], tmp_path / "out.h5", tmp_path / "m.h5")
+
+
+def test_an_unknown_name_fails_its_pair_only(scene: Path, tmp_path: Path) -> None:
+    summary = match([("a.png", "b.png"), ("a.png", "gone.png")], scene / "out.h5", tmp_path / "m.h5")
+    assert summary.done == 1
+    [(name, reason)] = summary.failures
+    assert name == "a.png gone.png"
+    assert "gone.png is not in" in reason
+    with pytest.raises(PairsError, match=r"gone\.png"):
+        match([("a.png", "gone.png")], scene / "out.h5", tmp_path / "m2.h5")
+
+
+def test_images_without_keypoints_match_nothing(scene: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "flat.png"), np.full((64, 64), 90, np.uint8))
+    (tmp_path / "a.png").write_bytes((scene / "images" / "a.png").read_bytes())
+    extract(tmp_path, tmp_path / "out.h5")
+    assert match([("a.png", "flat.png")], tmp_path / "out.h5", tmp_path / "m.h5").count == 0
+
+
+def test_colliding_pair_names_are_refused_before_writing(scene: Path, tmp_path: Path) -> None:
+    for name in ("a/b-c.png", "a-b/c.png", "x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((scene / "images" / "a.png").read_bytes())
+    extract(tmp_path, tmp_path / "out.h5", top_k=50)
+    with pytest.raises(PairsError, match="a-b-c"):
+        match([("a/b-c.png", "x.png"), ("a-b/c.png", "x.png")], tmp_path / "out.h5", tmp_path / "m.h5")
+    assert not list(tmp_path.glob("m.h5*"))
+
+
+def test_wrong_usage(scene: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="xfeat extract"):
+        match(scene / "pairs.txt", tmp_path / "none.h5", tmp_path / "m.h5")
+    with pytest.raises(PairsError, match="does not exist"):
+        match(tmp_path / "none.txt", scene / "out.h5", tmp_path / "m.h5")
+    with pytest.raises(UsageError, match="two files"):
+        match(scene / "pairs.txt", scene / "out.h5", scene / "out.h5")
+    with pytest.raises(UsageError, match="ratio"):
+        match(scene / "pairs.txt", scene / "out.h5", tmp_path / "m.h5", ratio=2)
