@@ -34,6 +34,9 @@ _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "J
 _DIRECT_MODES = {"L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR}
 
 
+_ORIENTATION = 0x0112
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """name: relative to the image root, POSIX separators."""
@@ -111,7 +114,7 @@ def _walk(root: Path) -> Iterable[ImageFile]:
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders[:] = [s for s in subfolders if not s.startswith(".")]
+        subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
         for file in files:
             if not file.startswith(".") and os.path.splitext(file)[1].lower() in SUFFIXES:
                 path = Path(folder, file)
@@ -167,7 +170,8 @@ def decode(data: bytes, path: Path) -> npt.NDArray:
                 if pixels is None:
                     raise ImageError(f"{path}: damaged {image.format} file")
                 return pixels
-            return _decode_with_pillow(image, data, path)
+            orientation = image.getexif().get(_ORIENTATION) if image.format == "TIFF" else None
+            return _as_stored(_decode_with_pillow(image, data, path), orientation)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -200,6 +204,17 @@ def _decode_with_pillow(image: Image.Image, data: bytes, path: Path) -> npt.NDAr
     if image.mode == "F":
         raise ImageError(f"{path}: floating-point pixels; convert it to 8 or 16 bits")
     return np.asarray(image.convert("L" if image.mode in ("L", "LA", "La", "1") else "RGB"))
+
+
+def _as_stored(pixels: npt.NDArray, orientation: object) -> npt.NDArray:
+    """Undo what Pillow and OpenCV, unasked, do to a TIFF with an orientation (EXIF numbers, 1 to 8)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 7, 8):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 6, 7):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def _known_formats() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from xfeat_cli.errors import PairsError
@@ -19,7 +20,7 @@ Pair = tuple[str, str]
 def read_pairs(path: Path) -> list[Pair]:
     """The pairs of a file, each once, in the file's order. Raises PairsError naming file and line."""
     try:
-        with open(path, encoding="utf-8") as lines:
+        with open(path, encoding="utf-8-sig") as lines:  # -sig: Windows editors put a byte order mark first
             pairs = [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if _is_pair(line)]
     except FileNotFoundError:
         raise PairsError(f"{path} does not exist; make it with `xfeat pairs exhaustive out.h5 -o {path}`") from None
@@ -52,7 +53,8 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
     except OSError as error:
         raise PairsError(f"{path} cannot be written ({error.strerror or error})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return count
 
 

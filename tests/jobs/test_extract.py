@@ -111,7 +111,7 @@ def test_a_second_run_adds_only_new_images(photos: Path, tmp_path: Path) -> None
 def test_other_options_are_refused_by_name(photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "out.h5", top_k=20)
     before = (tmp_path / "out.h5").read_bytes()
-    with pytest.raises(ProvenanceError, match="top_k 20, now 30.*--overwrite"):
+    with pytest.raises(ProvenanceError, match=r"top_k 20, now 30.*--overwrite"):
         extract(photos, tmp_path / "out.h5", top_k=30)
     assert (tmp_path / "out.h5").read_bytes() == before
     assert extract(photos, tmp_path / "out.h5", top_k=30, overwrite=True).done == 4

@@ -42,11 +42,11 @@ class JobConsole:
 
     def update(self, report: Report) -> None:
         self._seen += 1
-        if self._json and report.name:
+        if self._json:
             self._print_json(report)
         if report.status is Status.FAILED:
             self._line(f"failed: {report.error}", always=True)
-        elif self._verbose and report.name:
+        elif self._verbose:
             self._line(f"{report.name}: {report.status.value}, {report.count} {self._counted}")
         if self._bar is not None:
             self._bar.set_postfix_str(report.name[-40:], refresh=False)

@@ -27,7 +27,7 @@ def extract(
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively), or one image.")
     ],
-    output: Annotated[Path, typer.Argument(metavar="[OUT.h5]", help="Features file to write.")] = Path("out.h5"),
+    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="Features file to write.")] = Path("out.h5"),
     image_list: Annotated[
         str | None,
         typer.Option(

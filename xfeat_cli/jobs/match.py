@@ -71,12 +71,12 @@ def match(
         tally = Tally(summary, listener)
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
         with Store.open(output, kind, matcher.provenance(), overwrite=overwrite) as store:
-            todo = _todo(known, store, reader)
+            todo, done = _split_done(known, store, reader)
             tally.start(len(wanted))
             for pair, error in unknown:
                 tally.add(_failed(pair, error))
-            for _ in range(len(known) - len(todo)):
-                tally.add(Report("", Status.SKIPPED))
+            for pair in done:
+                tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
             with Writer() as writer:
                 for pair in _in_reading_order(todo):
                     try:
@@ -206,22 +206,23 @@ def _split_known(pairs: list[Pair], reader: FeaturesReader) -> tuple[list[Pair],
     return known, unknown
 
 
-def _todo(pairs: list[Pair], store: Store, reader: FeaturesReader) -> list[Pair]:
-    """The pairs that the store does not hold, either way round. Refuses matches of features that changed since."""
+def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tuple[list[Pair], list[Pair]]:
+    """Which pairs are still to do, and which the store holds, either way round. Refuses those of changed features."""
     stored = store.names()
-    todo = []
+    todo, done = [], []
     for pair in pairs:
         names = next((p for p in (pair, pair[::-1]) if pair_name(*p) in stored), None)
         if names is None:
             todo.append(pair)
             continue
+        done.append(pair)
         attributes = store.attributes(pair_name(*names))
         for i, name in enumerate(names):
             if attributes.get(f"digest{i}") != _digest(reader, name):
                 raise ProvenanceError(
                     f"{store.path} holds matches of another version of {name}; use --overwrite to start again"
                 )
-    return todo
+    return todo, done
 
 
 def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
