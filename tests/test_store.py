@@ -238,6 +238,18 @@ def test_overwriting_keeps_the_old_file_until_the_new_one_is_finished(tmp_path: 
     assert FeaturesReader(out).names() == ["new"]
 
 
+def test_discarding_leaves_no_file_without_entries(tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    with Store.open(out, "features", {}) as store:
+        store.discard()
+    assert [path.name for path in tmp_path.iterdir()] == [".out.h5.lock"]
+    with Store.open(out, "features", {}) as store:
+        store.put("a", features_entry(some_features(4)))
+        store.discard()
+    with Store.open(out, "features", {}) as store:
+        assert store.names() == {"a"}
+
+
 @pytest.mark.parametrize("renamed", [False, True])
 @pytest.mark.parametrize("torn_partial", [False, True])
 def test_a_finished_file_outlives_remains_of_a_job_that_never_committed(

@@ -33,8 +33,8 @@ _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "J
 
 _DIRECT_MODES = {"L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR}
 
-
 _ORIENTATION = 0x0112
+"""The EXIF tag."""
 
 
 @dataclass(frozen=True)

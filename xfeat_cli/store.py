@@ -226,10 +226,13 @@ class Store:
         self._lock.release()
 
     def discard(self) -> None:
-        """End without a file when the store holds no entry; like leaving without `finish` when it holds some."""
+        """End without leaving a file when the store holds no entry; as `close` when it holds some."""
+        if not self._names and not self._file.closed:
+            _let_go(self._h5)
+            self._file.close()
+            self._file.path.unlink(missing_ok=True)
+            journal_path(self._file.path).unlink(missing_ok=True)
         self.close()
-        if not self._names:
-            partial_path(self.path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Commit and close; no-op after `finish`. `<out>.partial` stays, unless a finished file was left as it was."""
@@ -297,7 +300,6 @@ def _unfinished(path: Path) -> JournaledFile | None:
     if file.size:
         return file
     file.close()
-    partial.unlink()
     return None
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xfeat_cli import __version__
-from xfeat_cli.cli import demo, extract, inspect, match, pairs, weights
+from xfeat_cli.cli import demo, evaluate, extract, inspect, match, pairs, weights
 from xfeat_cli.errors import XFeatError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("match-pairs", help="The same as `match`.")(match.match)
 app.add_typer(pairs.app, name="pairs")
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
+app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
 
 

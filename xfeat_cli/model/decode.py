@@ -58,10 +58,9 @@ def sparse(
     """Decode a batch. size: (H, W) before padding. mask: (B, H, W) bool, False = no keypoint here."""
     features, logits, reliability = heads
     heatmap = _heatmap(logits, size)
-    if mask is not None:
-        heatmap = heatmap * torch.from_numpy(mask).to(heatmap.device)
+    allowed = None if mask is None else torch.from_numpy(mask).to(heatmap.device)
     find = _find_peaks_cpu if heatmap.device.type == "cpu" else _find_peaks
-    index, scores = find(heatmap, reliability.float(), top_k, threshold)
+    index, scores = find(heatmap, reliability.float(), top_k, threshold, allowed)
 
     points, first_of_equals = _locate(heatmap, index)
     descriptors = _sample_descriptors(F.normalize(features.float(), dim=1), points)
@@ -106,14 +105,17 @@ def _heatmap(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.pixel_shuffle(probability, CELL)[:, 0, : size[0], : size[1]].contiguous()
 
 
-def _find_peaks_cpu(heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float) -> tuple[Tensor, Tensor]:
+def _find_peaks_cpu(
+    heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float, allowed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """As `_find_peaks`, with OpenCV's dilation, touching the full-size map only in cheap passes."""
     side = 2 * SUPPRESSION_RADIUS + 1
     kernel = np.ones((side, side), np.uint8)
     width = heatmap.shape[-1]
     found = []
-    for heat, reliable in zip(heatmap.numpy(), reliability[:, 0].numpy(), strict=True):
-        index = np.flatnonzero((heat == cv2.dilate(heat, kernel)) & (heat > threshold))
+    for i, (heat, reliable) in enumerate(zip(heatmap.numpy(), reliability[:, 0].numpy(), strict=True)):
+        is_peak = (heat == cv2.dilate(heat, kernel)) & (heat > threshold)
+        index = np.flatnonzero(is_peak if allowed is None else is_peak & allowed[i].numpy())
         scores = heat.ravel()[index] * _bilinear(reliable, index % width, index // width)
         best = np.argsort(-scores, kind="stable")[:top_k]
         found.append((index[best], scores[best]))
@@ -139,10 +141,12 @@ def _bilinear(cells: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return upper * (1 - dv) + lower * dv
 
 
-def _find_peaks(heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float) -> tuple[Tensor, Tensor]:
+def _find_peaks(
+    heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float, allowed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The best local maxima of each map, best first, a fixed number of them, without waiting for the device.
 
-    heatmap (B, H, W), reliability (B, 1, h, w). Returns flat pixel index (B, K) and score (B, K), 0 where there are
+    heatmap (B, H, W), reliability (B, 1, h, w), allowed (B, H, W) bool: peaks elsewhere do not count. Returns flat pixel index (B, K) and score (B, K), 0 where there are
     fewer. Equal scores are ordered by index.
     """
     side = 2 * SUPPRESSION_RADIUS + 1
@@ -150,6 +154,8 @@ def _find_peaks(heatmap: Tensor, reliability: Tensor, top_k: int, threshold: flo
     cells = reliability.shape[-2:]
     dense = F.interpolate(reliability, (cells[0] * CELL, cells[1] * CELL), mode="bilinear")[:, 0, :height, :width]
     is_peak = heatmap == F.max_pool2d(heatmap[:, None], side, stride=1, padding=SUPPRESSION_RADIUS)[:, 0]
+    if allowed is not None:
+        is_peak = is_peak & allowed
     scores = torch.where(is_peak & (heatmap > threshold), heatmap * dense, 0).flatten(1)
     # Positive floats order like their bits, so score and position fit one integer key without ties.
     position = torch.arange(scores.shape[1], device=scores.device)
@@ -172,8 +178,7 @@ def _locate(heatmap: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     inside = (dx.abs() <= room_x) & (dy.abs() <= room_y)
     around = (y + dy).clamp(0, height - 1) * width + (x + dx).clamp(0, width - 1)
     values = heatmap.flatten(1).gather(1, around.flatten(1)).view(around.shape)
-    centre = len(dx) // 2
-    earlier_equal = (values[..., :centre] == values[..., centre, None]) & (around[..., :centre] != index[..., None])
+    earlier_equal = (values == values[..., len(dx) // 2, None]) & (around < index[..., None])
     weights = values * inside
     weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-12)
     points = torch.stack([x[..., 0] + (weights * dx).sum(-1), y[..., 0] + (weights * dy).sum(-1)], -1)
@@ -216,8 +221,8 @@ def _cells(
     rows, columns = (-(-side // CELL) for side in scaled_size)
     device = features.device
     stretch_y, stretch_x = size[0] / scaled_size[0], size[1] / scaled_size[1]
-    x = rescale(torch.arange(columns, device=device) * float(CELL), stretch_x).clamp(0, size[1] - 1)
-    y = rescale(torch.arange(rows, device=device) * float(CELL), stretch_y).clamp(0, size[0] - 1)
+    x = rescale(torch.arange(columns, device=device) * float(CELL), stretch_x)
+    y = rescale(torch.arange(rows, device=device) * float(CELL), stretch_y)
     points = torch.cartesian_prod(y, x).flip(-1)[None].expand(batch, -1, 2)
     scores = reliability[:, 0, :rows, :columns].flatten(1).float()
     if mask is not None:
