@@ -1,6 +1,8 @@
 # make demo   set up, then extract and match the demo scene (or IMAGES=folder) with the shipped weights
 # make test   set up, then lint, type check and run the tests
-# make lint / make format / make test-slow / make clean
+# make accuracy   pose AUC of default against reference decoding on SCENE (images/, cameras.json, pairs.txt)
+# make test-slow  the longer checks: random kills
+# make lint / make format / make clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +11,10 @@ DEMO := demo-scene
 IMAGES ?=
 OUT ?= demo-scene/results
 
-.PHONY: demo test test-slow lint format clean
+SCENE ?= $(DEMO)
+WEIGHTS ?= default
+
+.PHONY: demo test test-slow accuracy lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -43,6 +48,16 @@ test: lint
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
+
+accuracy: $(VENV)/.ready
+	test -f $(SCENE)/cameras.json || $(BIN)/xfeat demo $(SCENE)
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cd "$$folder" && set -e && \
+	for decoding in default reference; do \
+	  echo "$(SCENE), weights $(WEIGHTS), $$decoding decoding"; \
+	  $(CURDIR)/$(BIN)/xfeat extract $(abspath $(SCENE))/images out.h5 --weights $(WEIGHTS) --decoding $$decoding -q --overwrite; \
+	  $(CURDIR)/$(BIN)/xfeat match $(abspath $(SCENE))/pairs.txt -q --overwrite; \
+	  $(CURDIR)/$(BIN)/xfeat eval pose $(abspath $(SCENE))/cameras.json $(abspath $(SCENE))/pairs.txt -f out.h5 --seeds 10; \
+	done
 
 clean:
 	rm -rf $(VENV) $(DEMO)
