@@ -56,7 +56,7 @@ accuracy: $(VENV)/.ready
 	  echo "$(SCENE), weights $(WEIGHTS), $$decoding decoding"; \
 	  $(CURDIR)/$(BIN)/xfeat extract $(abspath $(SCENE))/images out.h5 --weights $(WEIGHTS) --decoding $$decoding -q --overwrite; \
 	  $(CURDIR)/$(BIN)/xfeat match $(abspath $(SCENE))/pairs.txt -q --overwrite; \
-	  $(CURDIR)/$(BIN)/xfeat eval pose $(abspath $(SCENE))/cameras.json $(abspath $(SCENE))/pairs.txt -f out.h5 --seeds 10; \
+	  $(CURDIR)/$(BIN)/xfeat eval pose $(abspath $(SCENE))/cameras.json $(abspath $(SCENE))/pairs.txt -f out.h5 --seeds 5; \
 	done
 
 clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -87,6 +88,7 @@ def extract(
     """
     console = JobConsole("image", "keypoints", as_json=as_json, quiet=quiet, verbose=verbose)
     with interruptible(console, output):
+        warnings.filterwarnings("ignore", module="PIL")  # what Pillow finds odd is either read or reported by us
         listed = None if image_list is None else _read_list(image_list)
         from xfeat_cli.jobs.extract import extract as run
 

@@ -146,8 +146,8 @@ def _find_peaks(
 ) -> tuple[Tensor, Tensor]:
     """The best local maxima of each map, best first, a fixed number of them, without waiting for the device.
 
-    heatmap (B, H, W), reliability (B, 1, h, w), allowed (B, H, W) bool: peaks elsewhere do not count. Returns flat pixel index (B, K) and score (B, K), 0 where there are
-    fewer. Equal scores are ordered by index.
+    heatmap (B, H, W), reliability (B, 1, h, w), allowed (B, H, W) bool: peaks elsewhere do not count. Returns flat
+    pixel index (B, K) and score (B, K), 0 where there are fewer. Equal scores are ordered by index.
     """
     side = 2 * SUPPRESSION_RADIUS + 1
     height, width = heatmap.shape[-2:]

@@ -62,8 +62,8 @@ class XFeat:
         for i, photo in enumerate(photos):
             by_size.setdefault(photo.gray.shape, []).append(i)
         for members in by_size.values():
-            for start in range(0, len(members), self.batch_size):
-                batch = members[start : start + self.batch_size]
+            while members:
+                batch, members = members[: self.batch_size], members[self.batch_size :]
                 results.update(zip(batch, self.detect_photos([photos[i] for i in batch]), strict=True))
         return [results[i] for i in range(len(photos))]
 
@@ -98,9 +98,9 @@ class XFeat:
                 raise ImageError(
                     f"{photos[0].name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu"
                 ) from None
-        self.batch_size = len(photos) // 2
+        half = self.batch_size = len(photos) // 2
         torch.cuda.empty_cache()
-        return self.detect_photos(photos[: self.batch_size]) + self.detect_photos(photos[self.batch_size :])
+        return self.detect_photos(photos[:half]) + self.detect_photos(photos[half:])
 
     def _detect(self, photos: Sequence[Photo]) -> list[Features]:
         if self.config.decoding is Decoding.REFERENCE:

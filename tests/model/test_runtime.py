@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from xfeat_cli.config import Precision
+from xfeat_cli.errors import UsageError, WeightsError
+from xfeat_cli.model.network import Refiner, XFeatNetwork
+from xfeat_cli.model.runtime import Runtime, resolve_device, resolve_precision
+from xfeat_cli.model.weights import Weights, WeightsInfo
+
+CPU = torch.device("cpu")
+
+
+def _weights(*modules: torch.nn.Module) -> Weights:
+    state: dict[str, torch.Tensor] = {}
+    for module in modules:
+        state |= module.state_dict()
+    info = WeightsInfo("mine", Path("mine.safetensors"), "0" * 64, {}, len(modules) > 1, 0.8, 0)
+    return Weights(info, state)
+
+
+def _with_random_statistics(module: torch.nn.Module, seed: int) -> torch.nn.Module:
+    random = torch.Generator().manual_seed(seed)
+    for name, buffer in module.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.copy_(torch.randn(buffer.shape, generator=random) / 4)
+        elif name.endswith("running_var"):
+            buffer.copy_(torch.rand(buffer.shape, generator=random) * 2 + 0.1)
+    return module.eval()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_folding_batch_norm_leaves_the_outputs(seed: int) -> None:
+    torch.manual_seed(seed)
+    network = _with_random_statistics(XFeatNetwork(), seed)
+    runtime = Runtime(_weights(network), "cpu", Precision.FP32)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in runtime._network.modules())
+    image = torch.randn(2, 1, 64, 96)
+    with torch.inference_mode():
+        expected = network(image)
+    for result, truth in zip(runtime.heads(image), expected, strict=True):
+        assert (result - truth).abs().max() <= 1e-4 * (truth.max() - truth.min())
+
+
+def test_the_refiner_runs_in_fp32_whatever_the_precision() -> None:
+    refiner = _with_random_statistics(Refiner(), 0)
+    runtime = Runtime(_weights(XFeatNetwork(), refiner), "cpu", Precision.BF16)
+    d0, d1 = torch.randn(2, 7, 64)
+    with torch.inference_mode():
+        expected = refiner(d0, d1)
+    torch.testing.assert_close(runtime.refine(d0, d1), expected)
+    assert runtime.heads(torch.randn(1, 1, 32, 32))[0].dtype == torch.bfloat16
+
+
+def test_without_a_refiner_there_is_one_clear_error() -> None:
+    runtime = Runtime(_weights(XFeatNetwork()), "cpu")
+    for attempt in (runtime.require_refiner, lambda: runtime.refine(torch.zeros(1, 64), torch.zeros(1, 64))):
+        with pytest.raises(WeightsError, match=r"mine\.safetensors.*refiner.*--mode sparse"):
+            attempt()
+
+
+def test_auto_is_a_device_that_is_there() -> None:
+    device = resolve_device("auto")
+    assert torch.zeros(1, device=device).device.type == device.type
+    assert resolve_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "cpu:x", "meta", "xpu", "cuda:-1"])
+def test_unknown_devices_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="write auto, cpu, cuda, cuda:N or mps"):
+        resolve_device(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
+def test_cuda_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {name}: this torch sees no CUDA device"):
+        resolve_device(name)
+
+
+def test_a_cuda_device_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(UsageError, match="only 2 CUDA devices"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an Apple GPU")
+def test_mps_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="no Apple GPU"):
+        resolve_device("mps")
+
+
+def test_precision() -> None:
+    assert resolve_precision(Precision.AUTO, CPU) is Precision.FP32
+    assert resolve_precision(Precision.AUTO, torch.device("mps")) is Precision.FP32
+    assert resolve_precision(Precision.AUTO, torch.device("cuda:1")) is Precision.FP16
+    assert resolve_precision(Precision.BF16, CPU) is Precision.BF16
+    with pytest.raises(UsageError, match="fp16 needs a GPU"):
+        resolve_precision(Precision.FP16, CPU)
