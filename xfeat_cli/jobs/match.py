@@ -35,7 +35,7 @@ from xfeat_cli.store import (
 )
 from xfeat_cli.types import Features, Matches, PointMatches
 
-_CACHE_BYTES = 512 << 20
+_CACHE_BYTES = 256 << 20
 """Memory for features that several pairs share."""
 
 
