@@ -1,13 +1,13 @@
 """The errors a user can act on. Each message names the file and the remedy.
 
-    XFeatError
-    ├── UsageError        options or inputs that cannot work together
-    ├── ImageError        one image cannot be read: it is reported and skipped
-    ├── WeightsError      weights are missing, damaged, or lack a part
-    ├── PairsError        a pair list is malformed or names unknown images
-    └── StoreError        an HDF5 file cannot be read or written
-        ├── LockedError     another process writes the same file
-        └── ProvenanceError the file was made with other options, weights or images
+XFeatError
+├── UsageError        options or inputs that cannot work together
+├── ImageError        one image cannot be read: it is reported and skipped
+├── WeightsError      weights are missing, damaged, or lack a part
+├── PairsError        a pair list is malformed or names unknown images
+└── StoreError        an HDF5 file cannot be read or written
+    ├── LockedError     another process writes the same file
+    └── ProvenanceError the file was made with other options, weights or images
 """
 
 
