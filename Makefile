@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo-scene
 IMAGES ?=
-OUT ?= demo-scene/results
+OUT ?= $(if $(IMAGES),results/$(notdir $(patsubst %/,%,$(IMAGES))),$(DEMO)/results)
 
 SCENE ?= $(DEMO)
 WEIGHTS ?= default
