@@ -31,11 +31,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": BASE | {"images", "matching"},
     "demo": BASE,
     "inspection": BASE | {"store"},
-    "jobs": BASE | COLLECTIONS | {"sfm_config", "sfm"},
+    "retrieval": BASE | {"pairs", "store"},
+    "positions": BASE | {"images", "pairs"},
+    "jobs": BASE | COLLECTIONS | {"sfm_config", "sfm", "retrieval"},
     "sfm": BASE | COLLECTIONS | {"sfm_config"},
     "evaluation": BASE | COLLECTIONS | {"sfm_config", "sfm"},
     "benchmark": BASE | COLLECTIONS | {"jobs", "evaluation"},
-    "cli": BASE | COLLECTIONS | {"sfm_config", "inspection", "jobs", "sfm", "evaluation", "benchmark"},
+    "cli": BASE
+    | COLLECTIONS
+    | {"sfm_config", "inspection", "jobs", "sfm", "evaluation", "benchmark"}
+    | {"retrieval", "positions"},
     "__main__": {"cli"},
 }
 """Part of the package → the parts it may import, besides itself. `__init__`, which loads lazily, may import all."""
@@ -44,7 +49,7 @@ OWNERS = {
     "h5py": {"store", "benchmark.baseline"},
     "torch": {"model", "matching", "jobs", "benchmark"},
     "safetensors": {"model"},
-    "PIL": {"images", "demo"},
+    "PIL": {"images", "demo", "positions"},
     "cv2": {"images", "model", "demo", "benchmark"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from xfeat_cli import __version__
-from xfeat_cli.cli import demo, evaluate, extract, inspect, match, pairs, weights
+from xfeat_cli.cli import (
+    aggregate,
+    colmap,
+    demo,
+    eval_sfm,
+    evaluate,
+    extract,
+    inspect,
+    match,
+    pair_kinds,
+    pairs,
+    sfm,
+    weights,
+)
 from xfeat_cli.errors import XFeatError
 
 app = typer.Typer(
@@ -23,9 +36,15 @@ app = typer.Typer(
 app.command("extract")(extract.extract)
 app.command("match")(match.match)
 app.command("match-pairs", help="The same as `match`.")(match.match)
+for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
+    pairs.app.command()(_kind)
 app.add_typer(pairs.app, name="pairs")
+app.command("aggregate")(aggregate.aggregate)
+app.command("colmap")(colmap.colmap)
+app.command("sfm")(sfm.sfm)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
+evaluate.app.command("sfm")(eval_sfm.sfm)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
 

@@ -1,0 +1,81 @@
+"""`xfeat sfm`, `colmap`, `aggregate` and `eval sfm` as typed, without their place in the whole command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from xfeat_cli.cli import aggregate, colmap, eval_sfm, sfm
+from xfeat_cli.demo import DemoScene, render_scene
+from xfeat_cli.errors import UsageError
+from xfeat_cli.sfm.engine import SfmError
+
+pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
+
+app = typer.Typer()
+app.command("aggregate")(aggregate.aggregate)
+app.command("colmap")(colmap.colmap)
+app.command("sfm")(sfm.sfm)
+app.command("eval-sfm")(eval_sfm.sfm)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> DemoScene:
+    return render_scene(tmp_path_factory.mktemp("scene") / "courtyard", views=4, size=(320, 240))
+
+
+def _run(*arguments: object, code: int = 0):  # type: ignore[no-untyped-def]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_semi_dense_from_photographs_to_errors_stage_by_stage_and_at_once(scene: DemoScene, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--mode", "semi-dense", "--top-k", 800, "--single-camera", "--device", "cpu", "--threads", 2)
+    result = _run("sfm", scene.images, out, *options, "--json", "--quiet")
+    summary = json.loads(result.stdout.splitlines()[-1])
+    assert [stage["name"] for stage in summary["stages"]] == [
+        *("extract", "pairs", "match", "aggregate", "import", "verify", "reconstruct")
+    ]
+    assert summary["model"]["registered"] == 4
+
+    score = json.loads(_run("eval-sfm", out / "sparse" / "0", scene.cameras_file, "--json").stdout)
+    assert list(score) == [
+        *("registered", "images", "rotation_deg_mean", "position_error_mean"),
+        *("points", "mean_track_length", "reprojection_px"),
+    ]
+    assert "registered" in _run("eval-sfm", out / "sparse" / "0", scene.cameras_file).stdout
+
+    keypoints, indexed = tmp_path / "k.h5", tmp_path / "a.h5"
+    files = (out / "matches.h5", "-f", out / "features.h5", "-k", keypoints, "-o", indexed)
+    assert "matches kept, moved by" in _run("aggregate", *files).stderr
+
+    imported = (keypoints, indexed, tmp_path / "new.db", "--images", scene.images)
+    result = _run("colmap", *imported, "--single-camera", "--filtered-matches", tmp_path / "in.h5", "--json")
+    assert json.loads(result.stdout)["verified"]["verified"] == 6
+    with pytest.raises(SfmError, match="exists"):
+        _run("colmap", *imported)
+
+
+def test_a_bad_image_costs_exit_code_1_and_nothing_else(scene: DemoScene, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in list(scene.cameras)[:3]:
+        (images / name).write_bytes((scene.images / name).read_bytes())
+    (images / "broken.jpg").write_bytes(b"")
+    cv2.imwrite(str(images / "plain.png"), np.zeros((240, 320), np.uint8))
+    result = _run("sfm", images, tmp_path / "out", "--top-k", 1000, "--single-camera", "--threads", 2, code=1)
+    assert "broken.jpg" in result.stderr
+    assert "3 of" in result.stderr
+
+
+def test_options_that_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exclude"):
+        _run("sfm", tmp_path, tmp_path / "out", "--single-camera", "--camera-per-folder")

@@ -1,0 +1,39 @@
+"""Pairs from a reconstructed model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xfeat_cli.config import Mode
+from xfeat_cli.demo import DemoScene
+from xfeat_cli.sfm.model_pairs import covisible, near_poses
+from xfeat_cli.sfm.reconstruction import read_model
+
+pytest.importorskip("pycolmap", reason="models need the extra [sfm]")
+
+
+def test_the_nearest_cameras_are_paired(scene: DemoScene, reconstructed: dict[Mode, Path]) -> None:
+    model = read_model(reconstructed[Mode.SPARSE] / "sparse" / "0")
+    centres = {name: camera.center for name, camera in scene.cameras.items()}
+    pairs = list(near_poses(model, 1, max_angle_deg=180))
+    assert [pair[0] for pair in pairs] == sorted(centres)
+    for name, other in pairs:
+        others = {o: np.linalg.norm(centres[name] - centres[o]) for o in centres if o != name}
+        assert others[other] < 1.2 * min(others.values())
+    assert not list(near_poses(model, 3, max_angle_deg=0.001))
+
+
+def test_images_that_see_common_points_are_paired(reconstructed: dict[Mode, Path]) -> None:
+    model = read_model(reconstructed[Mode.SPARSE] / "sparse" / "0")
+    pairs = list(covisible(model, 3))
+    assert len(pairs) == 12
+    seen = {
+        image.name: {point.point3D_id for point in image.points2D if point.has_point3D()}
+        for image in model.images.values()
+    }
+    for i in range(0, 12, 3):
+        common = [len(seen[a] & seen[b]) for a, b in pairs[i : i + 3]]
+        assert common == sorted(common, reverse=True)

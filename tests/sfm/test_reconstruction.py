@@ -1,0 +1,99 @@
+"""`xfeat sfm` from photographs to a model that is right."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
+from xfeat_cli.demo import DemoScene
+from xfeat_cli.errors import ProvenanceError, UsageError
+from xfeat_cli.evaluation.sfm import score_model
+from xfeat_cli.jobs.sfm import reconstruct_folder
+from xfeat_cli.sfm.engine import SfmError
+from xfeat_cli.sfm.reconstruction import reconstruct
+from xfeat_cli.sfm_config import CameraSharing, ColmapConfig, Mapper, SfmConfig
+
+pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
+
+SINGLE = ColmapConfig(camera_model="PINHOLE", sharing=CameraSharing.SINGLE, threads=2)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_every_image_is_registered_where_it_was_taken(
+    scene: DemoScene, reconstructed: dict[Mode, Path], mode: Mode
+) -> None:
+    score = score_model(reconstructed[mode] / "sparse" / "0", scene.cameras_file)
+    assert (score.registered, score.images) == (4, 4)
+    assert score.rotation_deg_mean is not None
+    assert score.rotation_deg_mean < 3
+    assert score.position_error_mean is not None
+    assert score.position_error_mean < 0.1
+    assert score.points > 200
+    assert score.mean_track_length > 2
+    assert score.reprojection_px < 1.5
+
+
+def test_a_second_run_reuses_every_file_and_other_options_are_refused(
+    scene: DemoScene, reconstructed: dict[Mode, Path]
+) -> None:
+    folder = reconstructed[Mode.SPARSE]
+    options = {"extraction": ExtractConfig(top_k=1500, device="cpu"), "cameras": SINGLE}
+    before = (folder / "sparse" / "0" / "images.bin").stat().st_mtime_ns
+    summary = reconstruct_folder(scene.images, folder, **options)
+    assert all(stage.reused for stage in summary.stages if stage.name != "pairs")
+    assert summary.model is not None
+    assert summary.model.registered == 4
+    assert (folder / "sparse" / "0" / "images.bin").stat().st_mtime_ns == before
+    (folder / "database.db").unlink()
+    again = reconstruct_folder(scene.images, folder, **options)
+    assert [stage.name for stage in again.stages if not stage.reused] == ["pairs", "import", "verify", "reconstruct"]
+    with pytest.raises(ProvenanceError, match="mapper incremental, now global"):
+        reconstruct_folder(scene.images, folder, SfmConfig(mapper=Mapper.GLOBAL), **options)
+
+
+def test_only_what_a_new_image_changes_is_made_again(
+    scene: DemoScene, reconstructed: dict[Mode, Path], tmp_path: Path
+) -> None:
+    images, output = tmp_path / "images", tmp_path / "out"
+    shutil.copytree(scene.images, images)
+    shutil.copytree(reconstructed[Mode.SEMI_DENSE], output)
+    cv2.imwrite(str(images / "zz_gray.png"), np.full((240, 320), 128, np.uint8))
+    (images / "broken.jpg").write_bytes(b"no image")
+    summary = reconstruct_folder(
+        images,
+        output,
+        extraction=ExtractConfig(mode=Mode.SEMI_DENSE, top_k=1200, device="cpu"),
+        matching=MatchConfig(device="cpu"),
+        cameras=SINGLE,
+    )
+    assert not any(stage.reused for stage in summary.stages)
+    assert any("broken.jpg" in problem for problem in summary.problems)
+    assert summary.model is not None
+    assert (summary.model.registered, summary.model.images) == (4, 5)
+
+
+def test_the_global_mapper_registers_every_image(
+    scene: DemoScene, reconstructed: dict[Mode, Path], tmp_path: Path
+) -> None:
+    database = shutil.copy(reconstructed[Mode.SPARSE] / "database.db", tmp_path / "database.db")
+    model = reconstruct(Path(database), scene.images, tmp_path / "sparse", Mapper.GLOBAL, 2)
+    assert model.registered == 4
+
+
+def test_one_image_or_no_overlap_is_one_clear_error(scene: DemoScene, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(scene.images / "view_000.jpg", images)
+    with pytest.raises(SfmError, match="at least two"):
+        reconstruct_folder(images, tmp_path / "out", cameras=SINGLE)
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320), np.uint8)
+    cv2.imwrite(str(images / "noise.png"), cv2.GaussianBlur(noise, (0, 0), 2))
+    with pytest.raises(SfmError, match=r"overlap|no matches"):
+        reconstruct_folder(images, tmp_path / "two", extraction=ExtractConfig(top_k=300), cameras=SINGLE)
+    with pytest.raises(UsageError, match="not a folder"):
+        reconstruct_folder(images / "noise.png", tmp_path / "out")

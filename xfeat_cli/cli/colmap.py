@@ -1,0 +1,103 @@
+"""`xfeat colmap`: features and matches → a COLMAP database."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xfeat_cli.cli.options import JsonOption, OverwriteOption, QuietOption
+from xfeat_cli.errors import UsageError
+from xfeat_cli.sfm_config import CameraSharing, ColmapConfig
+
+if TYPE_CHECKING:
+    from xfeat_cli.jobs.colmap import ColmapSummary
+
+_DEFAULT = ColmapConfig()
+
+
+def colmap(
+    features: Annotated[Path, typer.Argument(metavar="FEATURES.h5", help="Sparse features, or aggregated keypoints.")],
+    matches: Annotated[Path, typer.Argument(metavar="MATCHES.h5", help="Matches of these features.")],
+    database: Annotated[Path, typer.Argument(metavar="DATABASE.db", help="Database to write.")],
+    images: Annotated[
+        Path, typer.Option("--images", metavar="IMAGES", help="The folder that image names are relative to.")
+    ],
+    camera_model: Annotated[
+        str, typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.")
+    ] = _DEFAULT.camera_model,
+    single_camera: Annotated[bool, typer.Option("--single-camera", help="One camera took all images.")] = False,
+    camera_per_folder: Annotated[
+        bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Also estimate two-view geometries, as mappers need.")
+    ] = False,
+    filtered_matches: Annotated[
+        Path | None,
+        typer.Option("--filtered-matches", metavar="FILE", help="Write the verified matches here; implies --verify."),
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=-1, help="Of verification; -1 = all.")] = _DEFAULT.threads,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a COLMAP database of cameras, images, rigs, frames, keypoints and matches.
+
+    The focal length comes from EXIF where there is one. Images share a camera if their EXIF agrees, unless told
+    otherwise. An existing database is left alone unless --overwrite. Exit code 0: all good; 1: some images or pairs
+    were left out; 2: nothing done.
+
+    Examples:
+
+      xfeat colmap out.h5 matches.h5 new.db --images images/ --single-camera --verify
+
+      xfeat colmap out.h5 matches.h5 new.db --images images/ --filtered-matches inliers.h5
+    """
+    if single_camera and camera_per_folder:
+        raise UsageError("--single-camera and --camera-per-folder exclude each other; give one of them")
+    sharing = CameraSharing.SINGLE if single_camera else _DEFAULT.sharing
+    sharing = CameraSharing.PER_FOLDER if camera_per_folder else sharing
+    from xfeat_cli.jobs.colmap import export_colmap
+
+    summary = export_colmap(
+        features,
+        matches,
+        database,
+        images,
+        camera_model=camera_model,
+        sharing=sharing,
+        threads=threads,
+        verification=verify,
+        filtered_matches=filtered_matches,
+        overwrite=overwrite,
+    )
+    for problem in summary.imported.problems:
+        typer.echo(f"warning: {problem}", err=True)
+    if as_json:
+        typer.echo(json.dumps({"summary": True, **asdict(summary)}))
+    elif not quiet:
+        _print_table(summary)
+    raise typer.Exit(1 if summary.imported.problems else 0)
+
+
+def _print_table(summary: ColmapSummary) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, title=escape(summary.database), title_justify="left")
+    imported, verified = summary.imported, summary.verified
+    table.add_row("images", f"{imported.images:,} of {imported.cameras:,} cameras")
+    table.add_row("keypoints", f"{imported.keypoints:,}")
+    table.add_row("pairs", f"{imported.pairs:,} with {imported.matches:,} matches")
+    if verified is not None:
+        table.add_row("verified", f"{verified.verified:,} pairs with {verified.inliers:,} inliers")
+    if summary.filtered_pairs is not None:
+        table.add_row("written back", f"{summary.filtered_pairs:,} pairs")
+    table.add_row("left out", f"{len(imported.problems):,}")
+    table.add_row("time", f"{summary.seconds:.1f} s")
+    Console(stderr=True).print(table)

@@ -1,0 +1,109 @@
+"""`xfeat pairs retrieval|spatial|poses|covisibility|union`: lists of pairs that are likely to overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xfeat_cli.errors import PairsError
+
+OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Pair list to write.")]
+NumOption = Annotated[int, typer.Option("--num", min=1, help="Most others that an image is paired with.")]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A COLMAP model folder, such as out/sparse/0.")]
+
+
+def retrieval(
+    features: Annotated[Path, typer.Argument(metavar="FEATURES.h5", help="What `xfeat extract` wrote.")],
+    num: NumOption = 20,
+    output: OutputOption = Path("pairs.txt"),
+) -> None:
+    """Every image with those that look most like it, by the mean of their local descriptors.
+
+    Example: xfeat pairs retrieval out.h5 --num 20 -o pairs.txt
+    """
+    from xfeat_cli.retrieval import retrieve
+
+    _write(output, retrieve(features, num), f"{features} holds no two images with features")
+
+
+def spatial(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES|POSITIONS.csv", help="Photographs with GPS, or a list.")],
+    num: NumOption = 20,
+    distance: Annotated[
+        float, typer.Option("--distance", min=0, metavar="D", help="Farthest partner; metres, or the list's unit.")
+    ] = float("inf"),
+    output: OutputOption = Path("pairs.txt"),
+) -> None:
+    """Every image with those taken nearest to it: GPS from EXIF, or a CSV of name,x,y[,z] or name,latitude,longitude.
+
+    Example: xfeat pairs spatial images/ --num 20 --distance 100 -o pairs.txt
+    """
+    from xfeat_cli import positions
+
+    if images.is_dir():
+        from xfeat_cli.images import find_images
+
+        files = find_images(images)
+        found = positions.exif_positions(files)
+        if len(found) < len(files):
+            typer.echo(f"{len(files) - len(found)} of {len(files)} images state no position: left out", err=True)
+    else:
+        found = positions.read_positions(images)
+    nothing = f"{images}: no two images have positions near enough; raise --distance, or give a CSV of positions"
+    _write(output, positions.near_pairs(found, num, distance), nothing)
+
+
+def poses(
+    model: ModelArgument,
+    num: NumOption = 20,
+    max_angle_deg: Annotated[
+        float, typer.Option("--max-angle-deg", min=0, max=180, help="Most that viewing directions may differ.")
+    ] = 45.0,
+    output: OutputOption = Path("pairs.txt"),
+) -> None:
+    """Every image with those whose cameras stand nearest and look the same way.
+
+    Example: xfeat pairs poses out/sparse/0 --num 20 -o pairs.txt
+    """
+    from xfeat_cli.sfm.model_pairs import near_poses
+    from xfeat_cli.sfm.reconstruction import read_model
+
+    _write(output, near_poses(read_model(model), num, max_angle_deg), f"{model}: no two cameras look the same way")
+
+
+def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption = Path("pairs.txt")) -> None:
+    """Every image with those that see most of its points.
+
+    Example: xfeat pairs covisibility out/sparse/0 --num 20 -o pairs.txt
+    """
+    from xfeat_cli.sfm.model_pairs import covisible
+    from xfeat_cli.sfm.reconstruction import read_model
+
+    _write(output, covisible(read_model(model), num), f"{model}: no two images see a common point")
+
+
+def union(
+    lists: Annotated[list[Path], typer.Argument(metavar="PAIRS.txt...", help="Lists of pairs.")],
+    output: OutputOption = Path("pairs.txt"),
+) -> None:
+    """All pairs of several lists, each once.
+
+    Example: xfeat pairs union near.txt alike.txt -o pairs.txt
+    """
+    from itertools import chain
+
+    from xfeat_cli.pairs import read_pairs
+
+    _write(output, chain.from_iterable([read_pairs(path) for path in lists]), "the lists hold no pairs")
+
+
+def _write(output: Path, pairs: Iterable[tuple[str, str]], nothing: str) -> None:
+    from xfeat_cli.pairs import unique, write_pairs
+
+    made = unique(pairs)
+    if not made:
+        raise PairsError(nothing)
+    typer.echo(f"{write_pairs(output, made):,} pairs in {output}", err=True)

@@ -1,0 +1,148 @@
+"""`xfeat sfm IMAGES OUT_DIR`: photographs → a reconstruction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xfeat_cli.cli.console import JobConsole, interruptible
+from xfeat_cli.cli.options import DeviceOption, JsonOption, OverwriteOption, PrecisionOption, QuietOption, VerboseOption
+from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
+from xfeat_cli.errors import UsageError
+from xfeat_cli.sfm_config import AggregateConfig, CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
+
+if TYPE_CHECKING:
+    from xfeat_cli.jobs.progress import Listener
+    from xfeat_cli.jobs.sfm import SfmSummary
+
+_SFM, _EXTRACT, _MATCH, _COLMAP = SfmConfig(), ExtractConfig(), MatchConfig(), ColmapConfig()
+_SHOWN_PROBLEMS = 20
+
+
+def sfm(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively).")],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for every stage's file and the model.")],
+    mode: Annotated[Mode, typer.Option("--mode", help="Sparse keypoints, or semi-dense points.")] = _EXTRACT.mode,
+    pairs: Annotated[PairKind, typer.Option("--pairs", help="Which images are matched.")] = _SFM.pairs,
+    overlap: Annotated[
+        int, typer.Option("--overlap", min=1, help="With --pairs sequential: how many following images.")
+    ] = _SFM.overlap,
+    num: Annotated[
+        int, typer.Option("--num", min=1, help="With --pairs retrieval: how many images that look alike.")
+    ] = _SFM.num,
+    mapper: Annotated[Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.")] = _SFM.mapper,
+    single_camera: Annotated[bool, typer.Option("--single-camera", help="One camera took all images.")] = False,
+    camera_per_folder: Annotated[
+        bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.")
+    ] = False,
+    camera_model: Annotated[
+        str, typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.")
+    ] = _COLMAP.camera_model,
+    weights: Annotated[
+        str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
+    ] = _EXTRACT.weights,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", min=1, show_default="4096 sparse, 10000 semi-dense", help="Most features of an image."),
+    ] = _EXTRACT.top_k,
+    resize: Annotated[
+        int, typer.Option("--resize", min=0, metavar="PX", help="Longest side the network sees; 0 = never reduce.")
+    ] = _EXTRACT.resize,
+    radius: Annotated[
+        float, typer.Option("--radius", metavar="PX", min=0.01, help="Semi-dense: points within it are one keypoint.")
+    ] = AggregateConfig().radius,
+    threads: Annotated[int, typer.Option("--threads", min=-1, help="Of COLMAP's stages; -1 = all.")] = _COLMAP.threads,
+    device: DeviceOption = _EXTRACT.device,
+    precision: PrecisionOption = _EXTRACT.precision,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Reconstruct a folder of photographs: extract, pair, match, verify, map.
+
+    OUT_DIR keeps every stage's file; the same command goes on where it stopped, and makes again only what new images
+    change. The model is OUT_DIR/sparse/0. Exit code 0: all good; 1: some images or pairs failed; 2: no reconstruction.
+
+    Examples:
+
+      xfeat sfm images/ out/ --single-camera
+
+      xfeat sfm images/ dense/ --mode semi-dense --pairs sequential --mapper global
+    """
+    if single_camera and camera_per_folder:
+        raise UsageError("--single-camera and --camera-per-folder exclude each other; give one of them")
+    sharing = CameraSharing.SINGLE if single_camera else _COLMAP.sharing
+    sharing = CameraSharing.PER_FOLDER if camera_per_folder else sharing
+    progress = _Progress(quiet=quiet, verbose=verbose)
+    with interruptible(progress.console, output):
+        from xfeat_cli.jobs.sfm import reconstruct_folder
+
+        summary = reconstruct_folder(
+            images,
+            output,
+            SfmConfig(pairs=pairs, overlap=overlap, num=num, mapper=mapper),
+            extraction=ExtractConfig(
+                mode=mode, weights=weights, top_k=top_k, resize=resize, device=device, precision=precision
+            ),
+            matching=MatchConfig(device=device, precision=precision),
+            aggregation=AggregateConfig(radius=radius),
+            cameras=ColmapConfig(camera_model=camera_model, sharing=sharing, threads=threads),
+            overwrite=overwrite,
+            listeners=progress.stage,
+        )
+        progress.console.close()
+    if as_json:
+        typer.echo(json.dumps({"summary": True, **asdict(summary)}))
+    elif not quiet:
+        _print_table(summary)
+    raise typer.Exit(1 if summary.problems else 0)
+
+
+class _Progress:
+    """A console for each stage in turn."""
+
+    def __init__(self, *, quiet: bool, verbose: bool) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self.console = self._make("image", "keypoints")
+
+    def stage(self, name: str) -> Listener:
+        self.console.close()
+        if not self._quiet:
+            typer.echo(f"{name} …", err=True)
+        self.console = self._make("image", "keypoints") if name == "extract" else self._make("pair", "matches")
+        return self.console
+
+    def _make(self, unit: str, counted: str) -> JobConsole:
+        return JobConsole(unit, counted, as_json=False, quiet=self._quiet, verbose=self._verbose)
+
+
+def _print_table(summary: SfmSummary) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(summary.output), title_justify="left")
+    for heading in ("stage", "time", "result"):
+        table.add_column(heading, justify="right" if heading == "time" else "left")
+    for stage in summary.stages:
+        table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", stage.result)
+    table.add_section()
+    model = summary.model
+    if model is not None:
+        table.add_row("registered", "", f"{model.registered} of {model.images} images")
+        table.add_row("points", "", f"{model.points:,}")
+        table.add_row("mean track length", "", f"{model.mean_track_length:.2f}")
+        table.add_row("reprojection error", "", f"{model.reprojection_px:.3f} px")
+        others = f" (largest of {model.models} models)" if model.models > 1 else ""
+        table.add_row("model", "", escape(model.folder) + others)
+    for problem in summary.problems[:_SHOWN_PROBLEMS]:
+        table.add_row("left out", "", escape(problem))
+    if len(summary.problems) > _SHOWN_PROBLEMS:
+        table.add_row("left out", "", f"and {len(summary.problems) - _SHOWN_PROBLEMS} more")
+    Console(stderr=True).print(table)

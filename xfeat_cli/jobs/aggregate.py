@@ -1,0 +1,202 @@
+"""Semi-dense matches of many pairs → keypoints per image and index matches; resumable.
+
+Two passes, neither of which holds more than one image's points and one pair: images first, then pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xfeat_cli.errors import StoreError, UsageError
+from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
+from xfeat_cli.matching.aggregate import assign, index_matches, merge_points
+from xfeat_cli.pair_names import resolve
+from xfeat_cli.pairs import Pair
+from xfeat_cli.sfm_config import AggregateConfig
+from xfeat_cli.store import (
+    FEATURES,
+    MATCHES,
+    SEMI_DENSE_MATCHES,
+    FeaturesReader,
+    MatchesReader,
+    Store,
+    features_entry,
+    matches_entry,
+    pair_name,
+    point_matches_entry,
+)
+from xfeat_cli.types import Features, FloatArray, PointMatches
+
+_CACHED_IMAGES = 64
+
+
+@dataclass
+class AggregateSummary(Summary):
+    """What aggregation kept. The counts are over all pairs, those of earlier runs included.
+
+    keypoints: of all images. point_matches: what there was; kept_matches: what became matches of keypoints.
+    displacement_px: mean distance between the ends of kept matches and their keypoints.
+    """
+
+    keypoints_file: str = ""
+    keypoints: int = 0
+    point_matches: int = 0
+    kept_matches: int = 0
+    displacement_px: float = 0.0
+
+    @property
+    def kept_share(self) -> float:
+        return self.kept_matches / self.point_matches if self.point_matches else 0.0
+
+
+def aggregate(
+    matches: str | Path,
+    features: str | Path = "out.h5",
+    keypoints: str | Path = "keypoints.h5",
+    output: str | Path = "aggregated.h5",
+    config: AggregateConfig | None = None,
+    *,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+    **options: Any,
+) -> AggregateSummary:
+    """Give each image one set of keypoints that all its semi-dense pairs share.
+
+    matches: what `match` made of `features`, semi-dense. keypoints: features file to write (`keypoints`, `scores`,
+    `image_size`, and `descriptors` of length 0). output: matches file to write, with `matches0` and `matching_scores0`
+    beside each pair's points. config, options: see `AggregateConfig`.
+    Pairs whose images `features` does not name are reported and skipped. A run that was interrupted goes on where it
+    stopped; one with other options or matches is refused unless `overwrite`.
+    Raises UsageError, StoreError.
+    """
+    started = time.monotonic()
+    config = replace(config or AggregateConfig(), **options)
+    matches, features, keypoints, output = map(Path, (matches, features, keypoints, output))
+    if not config.radius > 0:
+        raise UsageError(f"radius is {config.radius}; it must be more than 0 px")
+    if len({path.absolute() for path in (matches, features, keypoints, output)}) < 4:
+        raise UsageError("matches, features, keypoints and output must be four files; give other names")
+    summary = AggregateSummary(str(output), keypoints_file=str(keypoints), device="cpu", precision="fp64")
+    tally = Tally(summary, listener)
+    with MatchesReader(matches) as pairs, FeaturesReader(features) as images:
+        if pairs.kind != SEMI_DENSE_MATCHES:
+            raise UsageError(f"{matches} holds {pairs.kind}, which need no aggregation; give it to `xfeat colmap`")
+        resolved = resolve(pairs.names(), images.names())
+        if not resolved.pairs:
+            raise StoreError(f"{matches} holds no pair of images in {features}; give the features it was made from")
+        provenance: dict[str, str | int | float] = {"matches": fingerprint(pairs), "radius": config.radius}
+        tally.start(len(resolved.pairs) + len(resolved.unknown) + len(resolved.ambiguous))
+        for entry in resolved.unknown:
+            tally.add(Report(entry, Status.FAILED, error=f"{entry!r}: its images are not in {features}"))
+        for entry, problem in resolved.ambiguous.items():
+            tally.add(Report(entry, Status.FAILED, error=problem))
+        with Store.open(keypoints, FEATURES, provenance, overwrite=overwrite) as store:
+            _write_keypoints(store, list(resolved.pairs.values()), pairs, images, config.radius)
+            store.finish()
+        with (
+            FeaturesReader(keypoints) as merged,
+            Store.open(output, MATCHES, provenance, overwrite=overwrite) as store,
+        ):
+            _write_matches(store, resolved.pairs, pairs, merged, config.radius, tally, summary)
+            store.finish()
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def fingerprint(reader: FeaturesReader | MatchesReader) -> str:
+    """What a file was made with and of; equal for equal content, whenever it was written."""
+    digest = hashlib.blake2b(digest_size=8)
+    made_with = sorted((key, value) for key, value in reader.attributes.items() if key != "xfeat_version")
+    digest.update(repr(made_with).encode())
+    for name in reader.names():
+        digest.update(repr((name, sorted(reader.entry_attributes(name).items()))).encode())
+    return digest.hexdigest()
+
+
+def _write_keypoints(
+    store: Store, pairs: list[Pair], matches: MatchesReader, images: FeaturesReader, radius: float
+) -> None:
+    partners: dict[str, list[str]] = {name: [] for name in images.names()}
+    for name0, name1 in pairs:
+        partners[name0].append(name1)
+        partners[name1].append(name0)
+    for name, others in partners.items():
+        if name in store:
+            continue
+        loaded = [found for other in others if (found := _points(matches, name, other)) is not None]
+        points = np.concatenate([np.zeros((0, 2), np.float32), *(found.points0 for found in loaded)])
+        scores = np.concatenate([np.zeros(0, np.float32), *(found.scores for found in loaded)])
+        merged = merge_points(points, scores, radius)
+        size = images.load(name).image_size
+        without = np.zeros((len(merged.keypoints), 0), np.float32)
+        attributes = {key: value for key, value in images.entry_attributes(name).items() if key == "image_digest"}
+        store.put(name, features_entry(Features(merged.keypoints, merged.scores, without, size)), attributes)
+
+
+def _write_matches(
+    store: Store,
+    pairs: dict[str, Pair],
+    matches: MatchesReader,
+    merged: FeaturesReader,
+    radius: float,
+    tally: Tally,
+    summary: AggregateSummary,
+) -> None:
+    @lru_cache(_CACHED_IMAGES)
+    def keypoints(name: str) -> FloatArray:
+        return merged.load(name).keypoints
+
+    summary.keypoints = sum(len(merged.load(name)) for name in merged.names())
+    moved = 0.0
+    for pair in pairs.values():
+        entry = pair_name(*pair)
+        if entry in store:
+            status = Status.SKIPPED
+        else:
+            points = _points(matches, *pair)
+            if points is None:
+                tally.add(Report(" ".join(pair), Status.FAILED, error=f"{matches.path}: {entry!r} is damaged"))
+                continue
+            _put_pair(store, entry, points, keypoints(pair[0]), keypoints(pair[1]), radius)
+            status = Status.OK
+        about = store.attributes(entry)
+        summary.point_matches += about["point_matches"]
+        summary.kept_matches += about["kept_matches"]
+        moved += about["kept_matches"] * about["displacement_px"]
+        details = {"image0": pair[0], "image1": pair[1]}
+        tally.add(Report(" ".join(pair), status, about["kept_matches"], details=details))
+    summary.displacement_px = moved / max(summary.kept_matches, 1)
+
+
+def _put_pair(
+    store: Store, entry: str, points: PointMatches, keypoints0: FloatArray, keypoints1: FloatArray, radius: float
+) -> None:
+    index0, index1 = assign(keypoints0, points.points0, radius), assign(keypoints1, points.points1, radius)
+    found, kept = index_matches(index0, index1, points.scores)
+    moves = [points.points0[kept] - keypoints0[index0[kept]], points.points1[kept] - keypoints1[index1[kept]]]
+    store.put(
+        entry,
+        {**point_matches_entry(points), **matches_entry(found, len(keypoints0))},
+        {
+            "point_matches": len(points),
+            "kept_matches": len(found),
+            "displacement_px": float(np.linalg.norm(np.concatenate(moves), axis=1).mean()) if len(found) else 0.0,
+        },
+    )
+
+
+def _points(matches: MatchesReader, name0: str, name1: str) -> PointMatches | None:
+    """The points of a pair; None when its entry is damaged."""
+    try:
+        found = matches.load(name0, name1)
+    except StoreError:
+        return None
+    assert isinstance(found, PointMatches)
+    return found

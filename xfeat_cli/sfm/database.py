@@ -1,0 +1,186 @@
+"""Features and matches → a COLMAP database, whole or not at all.
+
+COLMAP numbers the images itself (`import_images` makes cameras, images, rigs and frames and reads the focal length from
+EXIF). No descriptors are written: COLMAP 4 types them and knows no XFeat.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xfeat_cli.coordinates import to_colmap
+from xfeat_cli.errors import StoreError
+from xfeat_cli.images import find_images
+from xfeat_cli.pair_names import resolve
+from xfeat_cli.sfm.engine import SfmError, pycolmap
+from xfeat_cli.sfm_config import CameraSharing, ColmapConfig
+from xfeat_cli.store import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES, FeaturesReader, MatchesReader
+from xfeat_cli.types import Matches
+
+_CAMERA_MODES = {
+    CameraSharing.SINGLE: "SINGLE",
+    CameraSharing.PER_FOLDER: "PER_FOLDER",
+    CameraSharing.AUTO: "AUTO",
+    CameraSharing.PER_IMAGE: "PER_IMAGE",
+}
+
+
+@dataclass
+class ImportSummary:
+    """What went into a database. problems: one line for each image or pair that was left out or is of no use."""
+
+    images: int = 0
+    cameras: int = 0
+    keypoints: int = 0
+    pairs: int = 0
+    matches: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def build_database(
+    features: Path, matches: Path, database: Path, images: Path, config: ColmapConfig, *, overwrite: bool = False
+) -> ImportSummary:
+    """Write cameras, images, rigs, frames, keypoints (half a pixel added) and matches into a new database.
+
+    images: the folder that image names are relative to. Images that lack features, keypoints or a readable file, and
+    pairs of unknown images, are reported in the summary, and the rest goes in.
+    Raises SfmError when the database exists (unless `overwrite`), when a camera model is unknown, and when nothing can
+    be imported; StoreError for files that cannot be read.
+    """
+    engine = pycolmap()
+    if database.exists() and not overwrite:
+        raise SfmError(f"{database} exists; use --overwrite to replace it, or name another database")
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    with FeaturesReader(features) as keypoints, MatchesReader(matches) as pairs:
+        if pairs.kind == SEMI_DENSE_MATCHES:
+            raise SfmError(
+                f"{matches} holds semi-dense matches; make keypoints of them first: xfeat aggregate {matches}"
+            )
+        if keypoints.kind == SEMI_DENSE_FEATURES:
+            raise SfmError(f"{features} holds semi-dense features; give the keypoints that `xfeat aggregate` wrote")
+        with _replacing(database) as temporary:
+            return _fill(temporary, keypoints, pairs, images, config)
+
+
+@contextmanager
+def _replacing(database: Path) -> Iterator[Path]:
+    """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
+    temporary = database.with_name(f".{database.name}.part")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, database)
+    except OSError as error:
+        raise SfmError(f"{database} cannot be written ({error.strerror or error})") from None
+    finally:
+        for leftover in database.parent.glob(f"{temporary.name}*"):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _fill(
+    path: Path, features: FeaturesReader, matches: MatchesReader, images: Path, config: ColmapConfig
+) -> ImportSummary:
+    engine = pycolmap()
+    summary = ImportSummary()
+    names = _importable(features, images, summary)
+    engine.Database.open(path).close()
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    mode = getattr(engine.CameraMode, _CAMERA_MODES[config.sharing])
+    engine.import_images(path, images, mode, names, options)
+    with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
+        counts = _write_keypoints(database, features, names, summary)
+        if not counts:
+            raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        _write_matches(database, matches, counts, features, summary)
+        summary.images, summary.cameras = database.num_images(), database.num_cameras()
+    if not summary.pairs:
+        raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    return summary
+
+
+def _importable(features: FeaturesReader, images: Path, summary: ImportSummary) -> list[str]:
+    """Names that have both features and a file; the others are reported."""
+    files = {image.name for image in find_images(images)}
+    stored = set(features.names())
+    for name in sorted(files - stored):
+        summary.problems.append(f"{name} is not in {features.path}; it was left out")
+    for name in sorted(stored - files):
+        summary.problems.append(f"{name} is in {features.path} but not in {images}; it was left out")
+    both = sorted(files & stored)
+    if not both:
+        raise SfmError(f"{features.path} and {images} have no image name in common; give the folder it was made from")
+    return both
+
+
+def _write_keypoints(
+    database: Any, features: FeaturesReader, names: list[str], summary: ImportSummary
+) -> dict[str, tuple[int, int]]:
+    """Write each image's keypoints; by name, COLMAP's number of the image and its count of keypoints."""
+    ids = {image.name: image for image in database.read_all_images()}
+    written = {}
+    for name in names:
+        if name not in ids:
+            summary.problems.append(
+                f"{name}: COLMAP cannot read it, or its size differs from that of the camera it shares"
+            )
+            continue
+        try:
+            found = features.load(name)
+        except StoreError as error:
+            summary.problems.append(str(error))
+            continue
+        camera = database.read_camera(ids[name].camera_id)
+        if found.image_size != (0, 0) and found.image_size != (camera.width, camera.height):
+            summary.problems.append(
+                f"{name} is {camera.width}x{camera.height}, but its features are of a "
+                f"{found.image_size[0]}x{found.image_size[1]} image; extract again"
+            )
+            continue
+        if len(found) == 0:
+            summary.problems.append(f"{name} has no keypoints; it cannot be reconstructed")
+        database.write_keypoints(ids[name].image_id, np.asarray(to_colmap(found.keypoints), np.float32))
+        written[name] = (ids[name].image_id, len(found))
+        summary.keypoints += len(found)
+    return written
+
+
+def _write_matches(
+    database: Any,
+    matches: MatchesReader,
+    counts: dict[str, tuple[int, int]],
+    features: FeaturesReader,
+    summary: ImportSummary,
+) -> None:
+    resolved = resolve(matches.names(), counts)
+    summary.problems += [f"the pair {entry!r} is of images that were not imported" for entry in resolved.unknown]
+    summary.problems += resolved.ambiguous.values()
+    for name0, name1 in resolved.pairs.values():
+        try:
+            found = matches.load(name0, name1)
+        except StoreError as error:
+            summary.problems.append(str(error))
+            continue
+        assert isinstance(found, Matches)
+        (id0, count0), (id1, count1) = counts[name0], counts[name1]
+        if len(found) and (found.indices.max(axis=0) >= (count0, count1)).any():
+            summary.problems.append(
+                f"{matches.path}: {name0} {name1} refers to keypoints that {features.path} does not hold; "
+                "match these features again"
+            )
+            continue
+        if len(found):
+            database.write_matches(id0, id1, found.indices.astype(np.uint32))
+        summary.pairs += 1
+        summary.matches += len(found)

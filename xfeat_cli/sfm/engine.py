@@ -1,0 +1,32 @@
+"""pycolmap, imported late and kept quiet."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from xfeat_cli.errors import XFeatError
+
+OLDEST = 4
+
+
+class SfmError(XFeatError):
+    """A database or a reconstruction cannot be made."""
+
+
+@cache
+def pycolmap() -> Any:
+    """The module. Raises SfmError when it is missing or older than 4."""
+    try:
+        import pycolmap as module
+    except ImportError as error:
+        raise SfmError(f"this needs pycolmap ({error}); install it with: pip install 'xfeat-cli[sfm]'") from None
+    if int(module.__version__.split(".")[0]) < OLDEST:
+        raise SfmError(f"pycolmap {module.__version__} is too old; install 4 or newer: pip install 'xfeat-cli[sfm]'")
+    module.logging.minloglevel = int(module.logging.Level.FATAL)
+    return module
+
+
+def version() -> str:
+    """pycolmap's version. Raises SfmError as `pycolmap` does."""
+    return str(pycolmap().__version__)

@@ -1,0 +1,99 @@
+"""A verified database → COLMAP models, and what a model is like."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xfeat_cli.sfm.engine import SfmError, pycolmap
+from xfeat_cli.sfm_config import Mapper
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """registered: images with a pose, of `images`. reprojection_px: mean distance of observation and projection.
+
+    models: how many separate models there are; the figures are of the largest.
+    """
+
+    folder: str
+    registered: int
+    images: int
+    points: int
+    mean_track_length: float
+    reprojection_px: float
+    models: int = 1
+
+
+def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, threads: int = -1) -> ModelSummary:
+    """Reconstruct into the folders `models`/0, 1, …, the one with most images first; `models` appears whole or not.
+
+    An earlier `models` is replaced. Raises SfmError when no two images can be reconstructed.
+    """
+    engine = pycolmap()
+    partial = models.with_name(f".{models.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        found = _map(database, images, partial, mapper, threads)
+        if not found:
+            raise SfmError(
+                f"nothing could be reconstructed from {database}: no two images share enough of the scene; give images "
+                "that overlap, or match more pairs"
+            )
+        ordered = sorted(found.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+        shutil.rmtree(partial)
+        for number, model in enumerate(ordered):
+            (partial / str(number)).mkdir(parents=True)
+            model.write(partial / str(number))
+        shutil.rmtree(models, ignore_errors=True)
+        os.replace(partial, models)
+    except OSError as error:
+        raise SfmError(f"{models} cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    with engine.Database.open(database) as opened:
+        return _summary(models / "0", ordered[0], opened.num_images(), len(ordered))
+
+
+def read_model(folder: Path) -> Any:
+    """The pycolmap.Reconstruction of a model folder. Raises SfmError when there is none or it is damaged."""
+    if not any((folder / f"images.{kind}").is_file() for kind in ("bin", "txt")):
+        raise SfmError(f"{folder} holds no COLMAP model (cameras, images and points3D, as .bin or .txt)")
+    try:
+        return pycolmap().Reconstruction(folder)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise SfmError(f"{folder}: the COLMAP model cannot be read ({error})") from None
+
+
+def _map(database: Path, images: Path, output: Path, mapper: Mapper, threads: int) -> dict[int, Any]:
+    engine = pycolmap()
+    if mapper is Mapper.GLOBAL:
+        options = engine.GlobalPipelineOptions()
+    else:
+        options = engine.IncrementalPipelineOptions()
+    options.num_threads = threads
+    options.random_seed = SEED
+    try:
+        if mapper is Mapper.GLOBAL:
+            return dict(engine.global_mapping(database, images, output, options))
+        return dict(engine.incremental_mapping(database, images, output, options))
+    except (RuntimeError, ValueError) as error:
+        raise SfmError(f"COLMAP's {mapper.value} mapper failed on {database}: {error}") from None
+
+
+def _summary(folder: Path, model: Any, images: int, models: int) -> ModelSummary:
+    return ModelSummary(
+        folder=str(folder),
+        registered=model.num_reg_images(),
+        images=images,
+        points=model.num_points3D(),
+        mean_track_length=model.compute_mean_track_length(),
+        reprojection_px=model.compute_mean_reprojection_error(),
+        models=models,
+    )

@@ -1,0 +1,64 @@
+"""Every default of aggregation, COLMAP export and reconstruction, and its meaning; as `config`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class CameraSharing(str, Enum):
+    """Which images one camera took: one for all, one a folder, one for images of equal size and EXIF, one each."""
+
+    SINGLE = "single"
+    PER_FOLDER = "per-folder"
+    AUTO = "auto"
+    PER_IMAGE = "per-image"
+
+
+class Mapper(str, Enum):
+    INCREMENTAL = "incremental"
+    GLOBAL = "global"
+
+
+class PairKind(str, Enum):
+    EXHAUSTIVE = "exhaustive"
+    SEQUENTIAL = "sequential"
+    RETRIEVAL = "retrieval"
+
+
+@dataclass(frozen=True)
+class AggregateConfig:
+    """How the points of many semi-dense pairs become keypoints.
+
+    radius: points of one image within this distance of a keypoint become that keypoint; stored-image px.
+    """
+
+    radius: float = 1.0
+
+
+@dataclass(frozen=True)
+class ColmapConfig:
+    """How a database is made.
+
+    camera_model: COLMAP's name. sharing: which images share a camera.
+    threads: of verification and mapping; −1 = all.
+    """
+
+    camera_model: str = "SIMPLE_RADIAL"
+    sharing: CameraSharing = CameraSharing.AUTO
+    threads: int = -1
+
+
+@dataclass(frozen=True)
+class SfmConfig:
+    """How a folder becomes a reconstruction, beyond how features and matches are made.
+
+    pairs: which images are matched. overlap: how many following images each is paired with when sequential.
+    num: how many images that look alike each is paired with when by retrieval.
+    mapper: COLMAP's incremental or global (GLOMAP) mapper.
+    """
+
+    pairs: PairKind = PairKind.EXHAUSTIVE
+    overlap: int = 10
+    num: int = 20
+    mapper: Mapper = Mapper.INCREMENTAL
