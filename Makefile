@@ -1,7 +1,7 @@
-# make demo   set up, then extract and match the demo scene (or IMAGES=folder) with the shipped weights
+# make demo   set up, then extract, match and reconstruct the demo scene (or IMAGES=folder), shipped weights, offline
 # make test   set up, then lint, type check and run the tests
 # make accuracy   pose AUC of default against reference decoding on SCENE (images/, cameras.json, pairs.txt)
-# make test-slow  the longer checks: random kills
+# make test-slow  the longer checks: random kills, half-pixel self-test of reconstructions
 # make lint / make format / make clean
 
 PYTHON ?= python3
@@ -31,8 +31,13 @@ else
 endif
 	$(BIN)/xfeat pairs exhaustive $(OUT)/features.h5 -o $(OUT)/pairs.txt
 	$(BIN)/xfeat match $(OUT)/pairs.txt --features $(OUT)/features.h5 --output $(OUT)/matches.h5
-	$(BIN)/xfeat inspect $(OUT)/features.h5
 	$(BIN)/xfeat inspect $(OUT)/matches.h5
+ifeq ($(IMAGES),)
+	$(BIN)/xfeat sfm $(DEMO)/images $(OUT) --single-camera
+	$(BIN)/xfeat eval sfm $(OUT)/sparse/0 $(DEMO)/cameras.json
+else
+	-$(BIN)/xfeat sfm '$(IMAGES)' $(OUT)
+endif
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
