@@ -1,5 +1,6 @@
 # make demo   set up, then extract, match and reconstruct the demo scene (or IMAGES=folder), shipped weights, offline
 # make test   set up, then lint, type check and run the tests
+# make bench   speed beside the authors' code (BENCH="--only match_4096 --json")
 # make accuracy   pose AUC of default against reference decoding on SCENE (images/, cameras.json, pairs.txt)
 # make test-slow  the longer checks: random kills, half-pixel self-test of reconstructions
 # make lint / make format / make clean
@@ -14,7 +15,7 @@ OUT ?= $(if $(IMAGES),results/$(notdir $(patsubst %/,%,$(IMAGES))),$(DEMO)/resul
 SCENE ?= $(DEMO)
 WEIGHTS ?= default
 
-.PHONY: demo test test-slow accuracy lint format clean
+.PHONY: demo test test-slow bench accuracy lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -53,6 +54,9 @@ test: lint
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/.ready
+	$(BIN)/xfeat bench $(BENCH)
 
 accuracy: $(VENV)/.ready
 	test -f $(SCENE)/cameras.json || $(BIN)/xfeat demo $(SCENE)

@@ -33,6 +33,8 @@ _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "J
 
 _DIRECT_MODES = {"L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR}
 
+_STRIP_ROWS = 128
+
 _ORIENTATION = 0x0112
 """The EXIF tag."""
 
@@ -235,22 +237,27 @@ def to_gray(pixels: npt.NDArray, longest: int = 0) -> FloatArray:
     """
     if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] > 4):
         raise ImageError(f"an image must have shape (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
-    channels: list[npt.NDArray] = (
-        [pixels] if pixels.ndim == 2 else list(cv2.split(pixels))[: 1 if pixels.shape[2] < 3 else 3]
-    )
-    total = _sum(channels)
+    full_scale = _full_scale(pixels)
+    coloured = pixels.ndim == 3 and pixels.shape[2] >= 3
+    total = _sum_of_colours(pixels) if coloured else pixels.reshape(*pixels.shape[:2], -1)[..., 0]
+    if total.dtype == np.float64:
+        total = total.astype(np.float32)
     if longest and max(total.shape) > longest:
         scale = longest / max(total.shape)
         height, width = (max(1, round(side * scale)) for side in total.shape)
         total = cv2.resize(total, (width, height), interpolation=cv2.INTER_AREA)
-    return total.astype(np.float32) * np.float32(1 / (_full_scale(pixels) * len(channels)))
+    return total.astype(np.float32) * np.float32(1 / (full_scale * (3 if coloured else 1)))
 
 
-def _sum(channels: list[npt.NDArray]) -> npt.NDArray:
-    if len(channels) == 1:
-        return channels[0] if channels[0].dtype != np.float64 else channels[0].astype(np.float32)
-    depth = cv2.CV_16U if channels[0].dtype == np.uint8 else cv2.CV_32F
-    return cv2.add(cv2.add(channels[0], channels[1], dtype=depth), channels[2], dtype=depth)
+def _sum_of_colours(pixels: npt.NDArray) -> npt.NDArray:
+    """(H, W, 3 or 4) → (H, W), uint16 for uint8, else float32; by strips, whose channels stay in cache."""
+    depth, dtype = (cv2.CV_16U, np.uint16) if pixels.dtype == np.uint8 else (cv2.CV_32F, np.float32)
+    total = np.empty(pixels.shape[:2], dtype)
+    for top in range(0, len(pixels), _STRIP_ROWS):
+        rows = slice(top, top + _STRIP_ROWS)
+        first, second, third = cv2.split(pixels[rows])[:3]
+        cv2.add(cv2.add(first, second, dtype=depth), third, dst=total[rows], dtype=depth)
+    return total
 
 
 def _full_scale(pixels: npt.NDArray) -> int:

@@ -11,6 +11,7 @@ import typer
 from xfeat_cli import __version__
 from xfeat_cli.cli import (
     aggregate,
+    bench,
     colmap,
     demo,
     eval_sfm,
@@ -44,6 +45,7 @@ app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 evaluate.app.command("sfm")(eval_sfm.sfm)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")

@@ -41,17 +41,22 @@ def refine(
         raise ValueError("refinement needs semi-dense features")
     first, second = matches.indices.T
     d0, d1 = torch.from_numpy(features0.descriptors[first]), torch.from_numpy(features1.descriptors[second])
-    offsets0, confidence0 = _decode(refiner(d0, d1))
-    offsets1, confidence1 = _decode(refiner(d1, d0))
-    points0 = features0.keypoints[first] + offsets0 * features0.scales[first, None]
-    points1 = features1.keypoints[second] + offsets1 * features1.scales[second, None]
-    confidence = np.minimum(confidence0, confidence1)
-    keep = (
-        (confidence >= min_confidence) & _inside(points0, features0.image_size) & _inside(points1, features1.image_size)
-    )
+    points0, confidence0 = _move(features0, first, refiner(d0, d1))
+    keep = (confidence0 >= min_confidence) & _inside(points0, features0.image_size)
+    # A match needs both ends, so the second is asked only for those whose first is good.
+    points1, confidence1 = _move(features1, second[keep], refiner(d1[keep], d0[keep]))
+    keep1 = (confidence1 >= min_confidence) & _inside(points1, features1.image_size)
+    confidence = np.minimum(confidence0[keep], confidence1)[keep1]
     return PointMatches(
-        points0[keep].astype(np.float32), points1[keep].astype(np.float32), confidence[keep].astype(np.float32)
+        points0[keep][keep1].astype(np.float32), points1[keep1].astype(np.float32), confidence.astype(np.float32)
     )
+
+
+def _move(features: Features, index: np.ndarray, logits: Tensor) -> tuple[FloatArray, FloatArray]:
+    """The points (M, 2) of the cells `index` (M,), moved as the logits (M, 64) say; the confidence (M,)."""
+    assert features.scales is not None
+    offsets, confidence = _decode(logits)
+    return features.keypoints[index] + offsets * features.scales[index, None], confidence
 
 
 def _decode(logits: Tensor) -> tuple[FloatArray, FloatArray]:

@@ -7,6 +7,7 @@ sampling follows `coordinates.py`, borders lose nothing, equal neighbours yield 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -74,35 +75,38 @@ def semi_dense_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def semi_dense(
-    heads: list[tuple[Tensor, Tensor, Tensor]],
+    heads: Sequence[tuple[Tensor, ...]],
     size: tuple[int, int],
     top_k: int,
     mask: np.ndarray | None = None,
 ) -> list[Decoded]:
     """Decode a batch from the heads of its two scaled images. size: (H, W) of the image before scaling.
 
+    heads: descriptors first and reliability last, as `Runtime.cells` or `Runtime.heads` gives them.
     A feature is a cell; its position is the centre of the cell's top-left pixel, where the refiner's labels start.
     Descriptors are raw. scales: image pixels per pixel of the scaled image.
     """
     passes = [
         _cells(features, reliability, scaled_size, size, mask)
-        for (features, _, reliability), scaled_size in zip(heads, semi_dense_sizes(size), strict=True)
+        for (features, *_, reliability), scaled_size in zip(heads, semi_dense_sizes(size), strict=True)
     ]
-    counts = _split([p[1].shape[1] for p in passes], top_k)
-    chosen = [_take_best(*one, count) for one, count in zip(passes, counts, strict=True)]
-    points, scores, descriptors, scales = (torch.cat(part, 1) for part in zip(*chosen, strict=True))
-    order = torch.argsort(scores, dim=1, descending=True, stable=True)
+    counts = _split([one.scores.shape[1] for one in passes], top_k)
     result = []
-    for b, o in enumerate(order):
-        o = o[scores[b, o] > 0]
-        result.append(Decoded(points[b, o], scores[b, o], descriptors[b, o], scales[b, o]))
+    for b in range(len(passes[0].scores)):
+        chosen = [one.best(b, count) for one, count in zip(passes, counts, strict=True)]
+        points, scores, descriptors, scales = (torch.cat(part) for part in zip(*chosen, strict=True))
+        order = torch.argsort(scores, descending=True, stable=True)
+        order = order[scores[order] > 0]
+        result.append(Decoded(points[order], scores[order], descriptors[order], scales[order]))
     return result
 
 
 def _heatmap(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, 65, h, w) logits → (B, H, W) probabilities, cropped to the image."""
-    probability = torch.softmax(logits.float(), 1)[:, :-1]
-    return F.pixel_shuffle(probability, CELL)[:, 0, : size[0], : size[1]].contiguous()
+    batch, _, rows, columns = logits.shape
+    probability = torch.softmax(logits.permute(0, 2, 3, 1).float(), -1)[..., :-1]
+    cells = probability.reshape(batch, rows, columns, CELL, CELL).transpose(2, 3)
+    return cells.reshape(batch, rows * CELL, columns * CELL)[:, : size[0], : size[1]].contiguous()
 
 
 def _find_peaks_cpu(
@@ -112,12 +116,14 @@ def _find_peaks_cpu(
     side = 2 * SUPPRESSION_RADIUS + 1
     kernel = np.ones((side, side), np.uint8)
     width = heatmap.shape[-1]
+    least = float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
     found = []
     for i, (heat, reliable) in enumerate(zip(heatmap.numpy(), reliability[:, 0].numpy(), strict=True)):
-        is_peak = (heat == cv2.dilate(heat, kernel)) & (heat > threshold)
+        largest_around = cv2.dilate(heat, kernel)
+        is_peak = heat >= np.maximum(largest_around, least, out=largest_around)
         index = np.flatnonzero(is_peak if allowed is None else is_peak & allowed[i].numpy())
         scores = heat.ravel()[index] * _bilinear(reliable, index % width, index // width)
-        best = np.argsort(-scores, kind="stable")[:top_k]
+        best = _largest(scores, top_k)
         found.append((index[best], scores[best]))
     longest = max(len(index) for index, _ in found)
     indices = torch.zeros(len(found), longest, dtype=torch.long)
@@ -126,6 +132,14 @@ def _find_peaks_cpu(
         indices[row, : len(index)] = torch.from_numpy(index)
         all_scores[row, : len(index)] = torch.from_numpy(scores)
     return indices, all_scores
+
+
+def _largest(scores: np.ndarray, count: int) -> np.ndarray:
+    """Where the largest of (N,) scores are, at most `count`, descending; equal ones in their order."""
+    among = np.arange(len(scores))
+    if count < len(scores):
+        among = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
+    return among[np.argsort(-scores[among], kind="stable")[:count]]
 
 
 def _bilinear(cells: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -213,24 +227,43 @@ def _cubic_taps(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return index, torch.where(distance <= 1, near, far)
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of one pass whose first pixel lies in the image, row by row; features may hold more rows and columns.
+
+    x (columns,), y (rows,): positions in the image. scores (B, rows × columns), 0 = masked. features (B, D, h, w).
+    """
+
+    x: Tensor
+    y: Tensor
+    scores: Tensor
+    features: Tensor
+    scale: float
+
+    def best(self, image: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Points, scores, descriptors, scales of the best cells of an image; equal ones in their order."""
+        scores, index = torch.sort(self.scores[image], descending=True, stable=True)
+        scores, index = scores[:count], index[:count]
+        row, column = index // len(self.x), index % len(self.x)
+        width = self.features.shape[-1]
+        descriptors = self.features[image].permute(1, 2, 0).flatten(0, 1)[row * width + column].float()
+        points = torch.stack([self.x[column], self.y[row]], 1)
+        return points, scores, descriptors, torch.full_like(scores, self.scale)
+
+
 def _cells(
     features: Tensor, reliability: Tensor, scaled_size: tuple[int, int], size: tuple[int, int], mask: np.ndarray | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """All cells of one pass whose first pixel lies in the image: points, scores (0 = masked), descriptors, scales."""
-    batch = len(features)
+) -> _Cells:
     rows, columns = (-(-side // CELL) for side in scaled_size)
     device = features.device
     stretch_y, stretch_x = size[0] / scaled_size[0], size[1] / scaled_size[1]
     x = rescale(torch.arange(columns, device=device) * float(CELL), stretch_x)
     y = rescale(torch.arange(rows, device=device) * float(CELL), stretch_y)
-    points = torch.cartesian_prod(y, x).flip(-1)[None].expand(batch, -1, 2)
     scores = reliability[:, 0, :rows, :columns].flatten(1).float()
     if mask is not None:
         px, py = x.round().long().cpu().numpy(), y.round().long().cpu().numpy()
-        scores = scores * torch.from_numpy(mask[:, py[:, None], px[None, :]].reshape(batch, -1)).to(device)
-    descriptors = features[:, :, :rows, :columns].float().flatten(2).transpose(1, 2)
-    scales = torch.full_like(scores, (stretch_x + stretch_y) / 2)
-    return points, scores, descriptors, scales
+        scores = scores * torch.from_numpy(mask[:, py[:, None], px[None, :]].reshape(len(mask), -1)).to(device)
+    return _Cells(x, y, scores, features, (stretch_x + stretch_y) / 2)
 
 
 def _split(available: list[int], top_k: int) -> list[int]:
@@ -239,14 +272,3 @@ def _split(available: list[int], top_k: int) -> list[int]:
     first = min(available[0], max(1, round(SEMI_DENSE_SCALES[0][1] * total)))
     second = min(available[1], total - first)
     return [min(available[0], total - second), second]
-
-
-def _take_best(
-    points: Tensor, scores: Tensor, descriptors: Tensor, scales: Tensor, count: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    index = torch.argsort(scores, dim=1, descending=True, stable=True)[:, :count]
-
-    def pick(values: Tensor) -> Tensor:
-        return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
-
-    return pick(points), scores.gather(1, index), pick(descriptors), scales.gather(1, index)

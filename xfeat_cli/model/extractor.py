@@ -116,7 +116,7 @@ class XFeat:
             heads = self.runtime.heads(decode.prepare(gray))
             decoded = decode.sparse(heads, size, top_k, self.config.detection_threshold, mask)
         else:
-            passes = [self.runtime.heads(decode.prepare(_scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
+            passes = [self.runtime.cells(decode.prepare(_scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
             decoded = decode.semi_dense(passes, size, top_k, mask)
         return [
             _without_masked(_to_stored(one, size, photo.size), photo.mask)

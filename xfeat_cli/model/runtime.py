@@ -8,7 +8,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError, WeightsError
-from xfeat_cli.model.network import BasicLayer, Refiner, XFeatNetwork
+from xfeat_cli.model.allocation import keep_freed_memory
+from xfeat_cli.model.network import CELL, BasicLayer, Refiner, XFeatNetwork
 from xfeat_cli.model.weights import Weights, WeightsInfo
 
 DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
@@ -53,18 +54,33 @@ class Runtime:
     def __init__(self, weights: Weights, device: str = "auto", precision: Precision = Precision.AUTO) -> None:
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.info: WeightsInfo = weights.info
         self.batch_size = _BATCH_SIZE[self.device.type]
         self._dtype = DTYPES[self.precision]
         self._network = _folded_network(weights).to(self.device, self._dtype)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._refiner = _load_refiner(weights).to(self.device) if weights.info.has_refiner else None
+        self._refiner = _folded_refiner(weights).to(self.device) if weights.info.has_refiner else None
 
     @torch.inference_mode()
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Prepared images (B, 1, H, W) → descriptors, keypoint logits, reliability, as `XFeatNetwork.forward`."""
-        image = image.to(self.device, self._dtype).contiguous(memory_format=torch.channels_last)
-        return self._network(image)
+        image = self._as_input(image)
+        features, reliability = self._describe(image)
+        return features, self._network.keypoint_head(_unshuffled(image)), reliability
+
+    @torch.inference_mode()
+    def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The heads that semi-dense features need: prepared images (B, 1, H, W) → descriptors, reliability."""
+        return self._describe(self._as_input(image))
+
+    def _as_input(self, image: Tensor) -> Tensor:
+        return image.to(self.device, self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def _describe(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self._network.describe(image)
+        return features, self._network.heatmap_head(features)
 
     @torch.inference_mode()
     def refine(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
@@ -82,6 +98,13 @@ class Runtime:
             )
 
 
+def _unshuffled(image: Tensor) -> Tensor:
+    """`pixel_unshuffle` of (B, 1, H, W), made channels-last, as the network wants it and in one copy."""
+    batch, _, height, width = image.shape
+    cells = image.reshape(batch, height // CELL, CELL, width // CELL, CELL).transpose(2, 3)
+    return cells.reshape(batch, height // CELL, width // CELL, CELL * CELL).permute(0, 3, 1, 2)
+
+
 def _folded_network(weights: Weights) -> XFeatNetwork:
     network = XFeatNetwork()
     network.load_state_dict(weights.state, strict=False)
@@ -95,7 +118,25 @@ def _folded_network(weights: Weights) -> XFeatNetwork:
     return network
 
 
-def _load_refiner(weights: Weights) -> Refiner:
+def _folded_refiner(weights: Weights) -> Refiner:
     refiner = Refiner()
     refiner.load_state_dict(weights.state, strict=False)
-    return refiner.eval().requires_grad_(False)
+    refiner.eval().requires_grad_(False)
+    layers: list[nn.Module] = []
+    for module in refiner.fine_matcher:
+        if isinstance(module, nn.BatchNorm1d):
+            _fold_into(layers[-1], module)
+        else:
+            layers.append(module)
+    refiner.fine_matcher = nn.Sequential(*layers)
+    return refiner
+
+
+def _fold_into(linear: nn.Module, norm: nn.BatchNorm1d) -> None:
+    """Make a linear layer do what the batch norm without affine behind it does (torch's own folding wants affine)."""
+    assert isinstance(linear, nn.Linear)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    linear.weight.mul_(scale[:, None])
+    linear.bias.sub_(norm.running_mean).mul_(scale)

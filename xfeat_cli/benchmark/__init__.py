@@ -1,0 +1,1 @@
+"""How fast the default path is beside the authors' code, and beside what the machine can do."""

@@ -1,0 +1,40 @@
+"""What a benchmark found, and its form for programs: a contract with checks outside this project."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from xfeat_cli.benchmark.accuracy import Agreement
+
+
+@dataclass(frozen=True)
+class Result:
+    """Medians in ms of one image or pair. ceiling_share: GFLOP/s of the default path over a matrix product's."""
+
+    name: str
+    reference_ms: float
+    default_ms: float
+    ratio: float
+    ceiling_share: float
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """machine: what it ran on. runs, agreement, split (seconds by stage): by the name of a result."""
+
+    machine: dict[str, Any]
+    results: list[Result]
+    runs: dict[str, int] = field(default_factory=dict)
+    agreement: dict[str, Agreement] = field(default_factory=dict)
+    split: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """One object: `machine` and `results`, and beside them `runs`, `accuracy` and `time_split` by result."""
+        return {
+            "machine": self.machine,
+            "results": [asdict(result) for result in self.results],
+            "runs": self.runs,
+            "accuracy": {name: asdict(one) for name, one in self.agreement.items()},
+            "time_split": self.split,
+        }

@@ -1,0 +1,110 @@
+"""`xfeat bench`: how fast this machine runs xfeat, beside the authors' code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xfeat_cli.benchmark.config import BenchConfig, Measurement
+from xfeat_cli.cli.options import DeviceOption, PrecisionOption, QuietOption
+
+if TYPE_CHECKING:
+    from xfeat_cli.benchmark.report import BenchReport
+
+_DEFAULT = BenchConfig()
+
+
+def bench(
+    only: Annotated[
+        list[Measurement] | None, typer.Option("--only", help="Make this measurement; may be given several times.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", metavar="DIR", show_default="a rendered scene", help="Photographs to measure with."),
+    ] = _DEFAULT.images,
+    most_images: Annotated[
+        int, typer.Option("--most-images", min=2, help="Use the first so many of the folder.")
+    ] = _DEFAULT.most_images,
+    weights: Annotated[
+        str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
+    ] = _DEFAULT.weights,
+    resize: Annotated[
+        int, typer.Option("--resize", min=0, metavar="PX", help="Longest side the network sees, in extract_folder.")
+    ] = _DEFAULT.resize,
+    device: DeviceOption = _DEFAULT.device,
+    precision: PrecisionOption = _DEFAULT.precision,
+    threads: Annotated[
+        int, typer.Option("--threads", min=0, show_default="torch's choice", help="Threads of each operation on a CPU.")
+    ] = _DEFAULT.threads,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0, help="Least time for one measurement.")
+    ] = _DEFAULT.seconds,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Least runs of each path.")] = _DEFAULT.runs,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="Also draw the ratios as a bar chart.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for programs.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Time the default path against the authors' way (eager fp32, one image at a time), in turns, medians.
+
+    The last column is the share of what a large matrix product reaches on this machine in the same precision.
+
+    Examples:
+
+      xfeat bench
+
+      xfeat bench --images photos/ --only extract_folder --json
+    """
+    from xfeat_cli.benchmark.run import bench as run
+
+    config = BenchConfig(
+        tuple(only or ()), images, most_images, weights, device, precision, resize, threads, seconds, runs
+    )
+    report = run(config, (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True)))
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    else:
+        _print_tables(report)
+    if plot is not None:
+        from xfeat_cli.benchmark.chart import save_chart
+
+        save_chart(report, plot)
+
+
+def _print_tables(report: BenchReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    machine = report.machine
+    title = (
+        f"{machine['device']}, {machine['threads']} threads, {machine['precision']}, "
+        f"ceiling {machine['ceiling_gflops']:,.0f} GFLOP/s"
+    )
+    table = Table(
+        title=title, title_justify="left", caption="ms for one image or pair, medians", caption_justify="left"
+    )
+    table.add_column("measurement")
+    for column in ("reference ms", "default ms", "ratio", "of ceiling", "runs", "keypoints as fp32", "cosine"):
+        table.add_column(column, justify="right")
+    for result in report.results:
+        same = report.agreement.get(result.name)
+        table.add_row(
+            result.name,
+            f"{result.reference_ms:.1f}",
+            f"{result.default_ms:.1f}",
+            f"{result.ratio:.2f}",
+            f"{100 * result.ceiling_share:.0f} %",
+            str(report.runs[result.name]),
+            f"{100 * same.shared:.2f} %" if same else "",
+            f"{same.cosine:.5f}" if same else "",
+        )
+    console.print(table)
+    for name, split in report.split.items():
+        total = split["total"]
+        parts = (f"{stage} {100 * taken / total:.0f} %" for stage, taken in split.items() if stage != "total")
+        console.print(f"{name}: {total:.2f} s, of which {', '.join(parts)} (stages on several threads overlap)")
