@@ -20,6 +20,7 @@ from xfeat_cli.jobs.writing import Writer
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import weights
+from xfeat_cli.model.allocation import give_back_freed_memory
 from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_device, resolve_precision
 from xfeat_cli.pairs import Pair, read_pairs, unique
 from xfeat_cli.store import (
@@ -37,6 +38,8 @@ from xfeat_cli.types import Features, Matches, PointMatches
 
 _CACHE_BYTES = 256 << 20
 """Memory for features that several pairs share."""
+
+_PAIRS_BETWEEN_TRIMS = 64
 
 
 def match(
@@ -78,7 +81,9 @@ def match(
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
             with Writer() as writer:
-                for pair in _in_reading_order(todo):
+                for number, pair in enumerate(_in_reading_order(todo), 1):
+                    if number % _PAIRS_BETWEEN_TRIMS == 0:
+                        give_back_freed_memory()
                     try:
                         found, entry = matcher.match(pair)
                     except StoreError as error:
