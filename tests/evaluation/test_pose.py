@@ -69,3 +69,12 @@ def test_files_either_way_round(views, tmp_path: Path) -> None:
     (tmp_path / "pairs.txt").write_text("a.jpg z.jpg\n")
     with pytest.raises(UsageError, match=r"z\.jpg"):
         pose.evaluate_poses(tmp_path / "cameras.json", tmp_path / "pairs.txt", tmp_path / "m.h5")
+
+
+def test_cameras_that_cannot_be_read_are_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text("a.jpg b.jpg\n")
+    with pytest.raises(UsageError, match=r"none\.json cannot be read"):
+        pose.evaluate_poses(tmp_path / "none.json", tmp_path / "pairs.txt", tmp_path / "m.h5")
+    (tmp_path / "bad.json").write_text("[1, 2]")
+    with pytest.raises(UsageError, match="not a cameras"):
+        pose.evaluate_poses(tmp_path / "bad.json", tmp_path / "pairs.txt", tmp_path / "m.h5")

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from xfeat_cli.errors import UsageError
+
 Float64Array = npt.NDArray[np.float64]
 
 
@@ -61,14 +63,21 @@ def save_cameras(path: Path, cameras: Mapping[str, Camera]) -> None:
 def load_cameras(path: Path) -> dict[str, Camera]:
     """Read a cameras.json (`save_cameras`, or the shared scenes'); keys are image names.
 
-    Raises OSError, or ValueError and KeyError when the file has another layout.
+    Raises UsageError when the file cannot be read or has another layout.
     """
-    return {
-        name: Camera(
-            np.asarray(entry["K"], np.float64).reshape(3, 3),
-            np.asarray(entry["R"], np.float64).reshape(3, 3),
-            np.asarray(entry["t"], np.float64).reshape(3),
-            (int(entry["size"][0]), int(entry["size"][1])),
-        )
-        for name, entry in json.loads(path.read_text(encoding="utf-8")).items()
-    }
+    try:
+        return {
+            name: Camera(
+                np.asarray(entry["K"], np.float64).reshape(3, 3),
+                np.asarray(entry["R"], np.float64).reshape(3, 3),
+                np.asarray(entry["t"], np.float64).reshape(3),
+                (int(entry["size"][0]), int(entry["size"][1])),
+            )
+            for name, entry in json.loads(path.read_text(encoding="utf-8")).items()
+        }
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UsageError(
+            f"{path} is not a cameras.json: an object of K, R, t, size by image name ({error!r})"
+        ) from None

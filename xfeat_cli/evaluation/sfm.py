@@ -6,13 +6,13 @@ on that, so nothing here is shifted.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from xfeat_cli.demo.camera import load_cameras
 from xfeat_cli.errors import UsageError
 from xfeat_cli.sfm.reconstruction import read_model
 
@@ -56,7 +56,7 @@ def score_model(model: Path, cameras: Path) -> SfmScore:
 
     Raises UsageError when cameras.json cannot be read or shares no image name with the model, SfmError for the model.
     """
-    truth = _read_cameras(cameras)
+    truth = {name: np.column_stack([camera.R, camera.t]) for name, camera in load_cameras(cameras).items()}
     found = read_model(model)
     estimate = {
         image.name: image.cam_from_world().matrix()
@@ -110,16 +110,3 @@ def _angles_deg(rotations: Float64Array) -> Float64Array:
     """Angles of (N, 3, 3); by their chord, which stays exact near zero."""
     chord = np.linalg.norm(rotations - np.eye(3), axis=(1, 2))
     return np.degrees(2 * np.arcsin(np.clip(chord / np.sqrt(8), 0, 1)))
-
-
-def _read_cameras(path: Path) -> dict[str, Float64Array]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            name: np.column_stack([np.asarray(entry["R"], float).reshape(3, 3), np.asarray(entry["t"], float)])
-            for name, entry in entries.items()
-        }
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror or error})") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is not a cameras.json: an object of K, R, t by image name ({error!r})") from None
