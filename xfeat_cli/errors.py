@@ -5,6 +5,7 @@ XFeatError
 ├── ImageError        one image cannot be read: it is reported and skipped
 ├── WeightsError      weights are missing, damaged, or lack a part
 ├── PairsError        a pair list is malformed or names unknown images
+├── TrainingError     a training run cannot go on
 ├── SfmError          a COLMAP stage cannot go on (defined in sfm/engine.py)
 └── StoreError        an HDF5 file cannot be read or written
     ├── LockedError     another process writes the same file
@@ -29,6 +30,10 @@ class WeightsError(XFeatError):
 
 
 class PairsError(XFeatError):
+    pass
+
+
+class TrainingError(XFeatError):
     pass
 
 

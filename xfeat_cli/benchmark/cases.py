@@ -145,7 +145,7 @@ class Cases:
         return Case(
             name,
             lambda: self._baseline.refine(one, two, matches),
-            lambda: refine(xfeat.runtime.refine, one, two, matches, _MIN_CONFIDENCE),
+            lambda: refine(xfeat.runtime.refine, one, two, matches, _MIN_CONFIDENCE, xfeat.runtime.labels),
             2 * refine_gflop(len(matches)),
         )
 

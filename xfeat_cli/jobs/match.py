@@ -130,7 +130,14 @@ class _Matcher:
         matches = mutual_nearest(one.descriptors, two.descriptors, self._threshold, self._config.ratio, self._dtype)
         if self._runtime is None:
             return matches, matches_entry(matches, len(one.features))
-        points = refine(self._runtime.refine, one.features, two.features, matches, self._config.min_confidence)
+        points = refine(
+            self._runtime.refine,
+            one.features,
+            two.features,
+            matches,
+            self._config.min_confidence,
+            self._runtime.labels,
+        )
         return points, point_matches_entry(points)
 
     def provenance(self) -> dict[str, str | int | float]:

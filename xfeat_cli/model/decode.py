@@ -74,20 +74,27 @@ def semi_dense_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
     return [(max(1, round(size[0] * scale)), max(1, round(size[1] * scale))) for scale, _ in SEMI_DENSE_SCALES]
 
 
+def scaled(gray: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, H, W) gray at another (H, W)."""
+    return F.interpolate(gray[:, None], size, mode="bilinear", antialias=True)[:, 0]
+
+
 def semi_dense(
     heads: Sequence[tuple[Tensor, ...]],
     size: tuple[int, int],
     top_k: int,
+    reference: float,
     mask: np.ndarray | None = None,
 ) -> list[Decoded]:
     """Decode a batch from the heads of its two scaled images. size: (H, W) of the image before scaling.
 
     heads: descriptors first and reliability last, as `Runtime.cells` or `Runtime.heads` gives them.
-    A feature is a cell; its position is the centre of the cell's top-left pixel, where the refiner's labels start.
+    A feature is a cell; its position is the point that the refiner's labels refer to, `reference` px from the cell's
+    first pixel along each axis.
     Descriptors are raw. scales: image pixels per pixel of the scaled image.
     """
     passes = [
-        _cells(features, reliability, scaled_size, size, mask)
+        _cells(features, reliability, scaled_size, size, reference, mask)
         for (features, *_, reliability), scaled_size in zip(heads, semi_dense_sizes(size), strict=True)
     ]
     counts = _split([one.scores.shape[1] for one in passes], top_k)
@@ -252,16 +259,22 @@ class _Cells:
 
 
 def _cells(
-    features: Tensor, reliability: Tensor, scaled_size: tuple[int, int], size: tuple[int, int], mask: np.ndarray | None
+    features: Tensor,
+    reliability: Tensor,
+    scaled_size: tuple[int, int],
+    size: tuple[int, int],
+    reference: float,
+    mask: np.ndarray | None,
 ) -> _Cells:
     rows, columns = (-(-side // CELL) for side in scaled_size)
     device = features.device
     stretch_y, stretch_x = size[0] / scaled_size[0], size[1] / scaled_size[1]
-    x = rescale(torch.arange(columns, device=device) * float(CELL), stretch_x)
-    y = rescale(torch.arange(rows, device=device) * float(CELL), stretch_y)
+    x = rescale(torch.arange(columns, device=device) * float(CELL) + reference, stretch_x)
+    y = rescale(torch.arange(rows, device=device) * float(CELL) + reference, stretch_y)
     scores = reliability[:, 0, :rows, :columns].flatten(1).float()
     if mask is not None:
-        px, py = x.round().long().cpu().numpy(), y.round().long().cpu().numpy()
+        px = x.round().long().clamp_max(size[1] - 1).cpu().numpy()
+        py = y.round().long().clamp_max(size[0] - 1).cpu().numpy()
         scores = scores * torch.from_numpy(mask[:, py[:, None], px[None, :]].reshape(len(mask), -1)).to(device)
     return _Cells(x, y, scores, features, (stretch_x + stretch_y) / 2)
 

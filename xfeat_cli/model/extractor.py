@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from xfeat_cli.config import Decoding, ExtractConfig, MatchConfig, Mode, Precision
 from xfeat_cli.coordinates import rescale
@@ -84,7 +82,7 @@ class XFeat:
             config.ratio,
         )
         if semi_dense:
-            return refine(self.runtime.refine, features0, features1, matches, config.min_confidence)
+            return refine(self.runtime.refine, features0, features1, matches, config.min_confidence, self.runtime.labels)
         return matches
 
     @torch.inference_mode()
@@ -116,8 +114,8 @@ class XFeat:
             heads = self.runtime.heads(decode.prepare(gray))
             decoded = decode.sparse(heads, size, top_k, self.config.detection_threshold, mask)
         else:
-            passes = [self.runtime.cells(decode.prepare(_scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
-            decoded = decode.semi_dense(passes, size, top_k, mask)
+            passes = [self.runtime.cells(decode.prepare(decode.scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
+            decoded = decode.semi_dense(passes, size, top_k, self.runtime.labels.reference, mask)
         return [
             _without_masked(_to_stored(one, size, photo.size), photo.mask)
             for one, photo in zip(decoded, photos, strict=True)
@@ -150,10 +148,6 @@ def _checked(config: ExtractConfig) -> ExtractConfig:
     if not 0 <= config.detection_threshold < 1:
         raise UsageError(f"detection_threshold is {config.detection_threshold}; it must be in [0, 1)")
     return config
-
-
-def _scaled(gray: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(gray[:, None], size, mode="bilinear", antialias=True)[:, 0]
 
 
 def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:

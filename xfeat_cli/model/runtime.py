@@ -8,6 +8,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError, WeightsError
+from xfeat_cli.matching.labels import LABELS
 from xfeat_cli.model.allocation import keep_freed_memory
 from xfeat_cli.model.network import CELL, BasicLayer, Refiner, XFeatNetwork
 from xfeat_cli.model.weights import Weights, WeightsInfo
@@ -57,6 +58,7 @@ class Runtime:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.info: WeightsInfo = weights.info
+        self.labels = LABELS[weights.info.refiner_labels]
         self.batch_size = _BATCH_SIZE[self.device.type]
         self._dtype = DTYPES[self.precision]
         self._network = _folded_network(weights).to(self.device, self._dtype)

@@ -29,6 +29,9 @@ DEFAULT_WEIGHTS = "xfeat-start"
 RELEASED_MIN_COSSIM = 0.82
 """The cosine threshold of the authors' `match`, for weights whose metadata name none."""
 
+RELEASED_REFINER_LABELS = "corner"
+"""What the answers of the authors' refiner mean, for weights whose metadata do not say."""
+
 MAX_BYTES = 256 * 2**20
 """No file of these weights comes near this, not even a checkpoint with its optimizer."""
 
@@ -47,6 +50,7 @@ class WeightsInfo:
     sha256: of the file, 64 hex digits.
     metadata: of the safetensors file; empty for `.pt`.
     min_cossim: cosine threshold for matching that suits these weights, in [-1, 1].
+    refiner_labels: what the refiner's answers mean, a name of `matching.labels.LABELS`.
     parameters: learned numbers; batch norm statistics are not counted.
     """
 
@@ -56,6 +60,7 @@ class WeightsInfo:
     metadata: dict[str, str]
     has_refiner: bool
     min_cossim: float
+    refiner_labels: str
     parameters: int
 
 
@@ -137,9 +142,18 @@ def load(name_or_path: str) -> Weights:
         metadata=metadata,
         has_refiner=any(name.startswith(_REFINER) for name in state),
         min_cossim=_min_cossim(path, metadata),
-        parameters=sum(tensor.numel() for name, tensor in state.items() if ".running_" not in name),
+        refiner_labels=_refiner_labels(path, metadata),
+        parameters=_count(state),
     )
     return Weights(info, state)
+
+
+def in_memory(state: Mapping[str, torch.Tensor], path: Path, refiner_labels: str) -> Weights:
+    """Weights that are not in a file yet; `path` is where they may be written. Raises WeightsError like `load`."""
+    checked = _checked(path, state)
+    has_refiner = any(name.startswith(_REFINER) for name in checked)
+    info = WeightsInfo(path.stem, path, "", {}, has_refiner, RELEASED_MIN_COSSIM, refiner_labels, _count(checked))
+    return Weights(info, checked)
 
 
 def verify(name_or_path: str) -> WeightsInfo:
@@ -167,7 +181,7 @@ def save(path: Path, state: Mapping[str, torch.Tensor], metadata: dict[str, str]
     """Write a safetensors file that `load` accepts, whole or not at all; a file of that name is replaced.
 
     state: as of `Weights.state`, on any device; `num_batches_tracked` is left out.
-    metadata: `min_cossim` is the one entry that xfeat reads; the training run should describe itself in the others.
+    metadata: `min_cossim` and `refiner_labels` are what xfeat reads; the training run should describe itself in others.
     Raises WeightsError for a state that `load` would refuse, and when the file cannot be written.
     """
     from safetensors import torch as safetensors
@@ -175,12 +189,17 @@ def save(path: Path, state: Mapping[str, torch.Tensor], metadata: dict[str, str]
     if path.suffix != ".safetensors":
         raise WeightsError(f"{path}: weights are saved as .safetensors")
     _min_cossim(path, metadata)
+    _refiner_labels(path, metadata)
     data = safetensors.save(_checked(path, state), metadata)
     try:
         with download.whole_file(path) as file:
             file.write(data)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _count(state: Mapping[str, torch.Tensor]) -> int:
+    return sum(tensor.numel() for name, tensor in state.items() if ".running_" not in name)
 
 
 def _shipped() -> dict[str, Path]:
@@ -296,6 +315,13 @@ def _min_cossim(path: Path, metadata: dict[str, str]) -> float:
     if not -1 <= value <= 1:
         raise WeightsError(f"{path}: min_cossim in its metadata is {text!r}, not a number from -1 to 1")
     return value
+
+
+def _refiner_labels(path: Path, metadata: dict[str, str]) -> str:
+    name = metadata.get("refiner_labels", RELEASED_REFINER_LABELS)
+    if name not in (known := ("corner", "centre")):
+        raise WeightsError(f"{path}: refiner_labels in its metadata is {name!r}, not {' or '.join(known)}")
+    return name
 
 
 def _listed(names: list[Any]) -> str:

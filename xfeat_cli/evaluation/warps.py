@@ -1,0 +1,170 @@
+"""Accuracy of weights on pairs of views made from photographs, whose correspondence is exactly known.
+
+Everything runs as in `xfeat extract` and `xfeat match` (default decoding, mutual nearest neighbours, no threshold), at
+the size of the views. Errors are in pixels of image 0: the distance of a match's point in image 0 from where its point
+in image 1 truly lies. Matches whose point image 0 does not show are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xfeat_cli.matching.nearest import mutual_nearest
+from xfeat_cli.matching.refine import refine
+from xfeat_cli.model import decode
+from xfeat_cli.model.runtime import Runtime
+from xfeat_cli.synthesis import geometry, light
+from xfeat_cli.synthesis.pairs import CANVAS_PER_VIEW, Pairs, make_pairs
+from xfeat_cli.types import Features, FloatArray
+
+ACCURACIES_PX = (1.0, 3.0, 5.0)
+_REPEATED_PX = 3.0
+_CORRECT_PX = 3.0
+_TOP_K = {"sparse": 1024, "semi-dense": 2048}
+_DETECTION_THRESHOLD = 0.05
+_MULTIPLE = 32
+_COSINES = np.round(np.arange(0.0, 1.0, 0.01), 2)
+
+
+@dataclass(frozen=True)
+class WarpAccuracy:
+    """accuracy: percent of matches within each of ACCURACIES_PX. matches: mean count a pair.
+
+    repeatability: percent of the keypoints of image 1 that image 0 shows which have a keypoint of image 0 within 3 px;
+    localisation_px: mean distance of those. cosine: the threshold with the best balance (F1) of correct matches kept
+    and wrong ones rejected. refined_px: median error of refined semi-dense matches that the confidence rule keeps;
+    refined_kept: their percentage; refined_shift_px: their mean error along x and y. None without a refiner.
+    """
+
+    pairs: int
+    matches: float
+    accuracy: tuple[float, ...]
+    repeatability: float
+    localisation_px: float
+    cosine: float
+    refined_px: float | None = None
+    refined_kept: float | None = None
+    refined_shift_px: tuple[float, float] | None = None
+
+
+@torch.inference_mode()
+def evaluate_warps(
+    runtime: Runtime, photos: Sequence[Tensor], pairs: int, seed: int = 0, min_confidence: float = 0.25
+) -> WarpAccuracy:
+    """Measure on `pairs` pairs of views of photographs (h, w) uint8, taken in turn; the same seed gives the same."""
+    generator = torch.Generator().manual_seed(seed)
+    errors, cosines, found, refined, kept = [], [], [], [], []
+    for number in range(pairs):
+        pair = _pair(generator, photos[number % len(photos)])
+        size = (pair.to0.shape[1], pair.to0.shape[2])
+        one, two = (_sparse(runtime, image) for image in (pair.image0, pair.image1))
+        matches = mutual_nearest(torch.from_numpy(one.descriptors), torch.from_numpy(two.descriptors))
+        first, second = matches.indices.T
+        error, seen = _errors(pair, one.keypoints[first], two.keypoints[second])
+        errors.append(np.linalg.norm(error[seen], axis=1))
+        cosines.append(matches.scores[seen])
+        found.append(_distances_to_nearest(pair, one.keypoints, two.keypoints))
+        if runtime.info.has_refiner:
+            dense0, dense1 = (_semi_dense(runtime, image, size) for image in (pair.image0, pair.image1))
+            cells = mutual_nearest(torch.from_numpy(dense0.descriptors), torch.from_numpy(dense1.descriptors))
+            points = refine(runtime.refine, dense0, dense1, cells, min_confidence, runtime.labels)
+            error, seen = _errors(pair, points.points0, points.points1)
+            refined.append(error[seen])
+            kept.append(len(points) / max(1, len(cells)))
+    return _summarised(pairs, errors, cosines, found, refined, kept)
+
+
+def _summarised(
+    pairs: int,
+    errors: list[FloatArray],
+    cosines: list[FloatArray],
+    found: list[FloatArray],
+    refined: list[FloatArray],
+    kept: list[float],
+) -> WarpAccuracy:
+    error, cosine, distance = np.concatenate(errors), np.concatenate(cosines), np.concatenate(found)
+    repeated = distance < _REPEATED_PX
+    moved = np.concatenate(refined) if refined else np.zeros((0, 2))
+    has_refined = len(moved) > 0
+    return WarpAccuracy(
+        pairs,
+        float(np.mean([len(one) for one in errors])),
+        tuple(100 * float(np.mean(error < bound)) if len(error) else 0.0 for bound in ACCURACIES_PX),
+        100 * float(repeated.mean()) if len(distance) else 0.0,
+        float(distance[repeated].mean()) if repeated.any() else float("nan"),
+        best_cosine(cosine, error < _CORRECT_PX),
+        float(np.median(np.linalg.norm(moved, axis=1))) if has_refined else None,
+        100 * float(np.mean(kept)) if has_refined else None,
+        (float(moved[:, 0].mean()), float(moved[:, 1].mean())) if has_refined else None,
+    )
+
+
+def best_cosine(cosines: FloatArray, correct: np.ndarray) -> float:
+    """The threshold on cosines (M,) with the largest F1 of the correct matches (M,) bool; the lowest of equals."""
+    scores = []
+    for threshold in _COSINES:
+        kept = cosines >= threshold
+        right = float((kept & correct).sum())
+        scores.append(2 * right / max(1.0, float(kept.sum() + correct.sum())))
+    return float(_COSINES[int(np.argmax(scores))])
+
+
+def _pair(generator: torch.Generator, photo: Tensor) -> Pairs:
+    view = tuple(max(_MULTIPLE, int(side / CANVAS_PER_VIEW) // _MULTIPLE * _MULTIPLE) for side in photo.shape)
+    canvas = photo[None, None].float() / 255
+    return make_pairs(generator, canvas, (view[0], view[1]), geometry.EVALUATED, light.EVALUATED)
+
+
+def _sparse(runtime: Runtime, image: Tensor) -> Features:
+    size = (image.shape[2], image.shape[3])
+    heads = runtime.heads(decode.prepare(image[:, 0].to(runtime.device)))
+    return _features(decode.sparse(heads, size, _TOP_K["sparse"], _DETECTION_THRESHOLD)[0], size)
+
+
+def _semi_dense(runtime: Runtime, image: Tensor, size: tuple[int, int]) -> Features:
+    gray = image[:, 0].to(runtime.device)
+    passes = [runtime.cells(decode.prepare(decode.scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
+    return _features(decode.semi_dense(passes, size, _TOP_K["semi-dense"], runtime.labels.reference)[0], size)
+
+
+def _features(decoded: decode.Decoded, size: tuple[int, int]) -> Features:
+    scales = None if decoded.scales is None else decoded.scales.cpu().numpy()
+    return Features(
+        decoded.points.cpu().numpy(),
+        decoded.scores.cpu().numpy(),
+        decoded.descriptors.float().cpu().numpy(),
+        (size[1], size[0]),
+        scales,
+    )
+
+
+def _true_places(pair: Pairs, points1: FloatArray) -> tuple[FloatArray, np.ndarray]:
+    """Where points (M, 2) of image 1 lie in image 0, and whether image 0 shows all four pixels around them."""
+    to0, visible = pair.to0[0].numpy(), pair.visible[0].numpy()
+    height, width = visible.shape
+    x, y = points1[:, 0].clip(0, width - 1.001), points1[:, 1].clip(0, height - 1.001)
+    left, top = x.astype(int), y.astype(int)
+    du, dv = (x - left)[:, None], (y - top)[:, None]
+    around = [to0[top + j, left + i] for j in (0, 1) for i in (0, 1)]
+    places = (around[0] * (1 - du) + around[1] * du) * (1 - dv) + (around[2] * (1 - du) + around[3] * du) * dv
+    seen = np.all([visible[top + j, left + i] for j in (0, 1) for i in (0, 1)], axis=0)
+    return places, seen
+
+
+def _errors(pair: Pairs, points0: FloatArray, points1: FloatArray) -> tuple[FloatArray, np.ndarray]:
+    places, seen = _true_places(pair, points1)
+    return points0 - places, seen
+
+
+def _distances_to_nearest(pair: Pairs, keypoints0: FloatArray, keypoints1: FloatArray) -> FloatArray:
+    """For each keypoint of image 1 that image 0 shows, the distance to image 0's nearest keypoint."""
+    places, seen = _true_places(pair, keypoints1)
+    if not seen.any() or len(keypoints0) == 0:
+        return np.full(int(seen.sum()), np.inf)
+    apart = torch.cdist(torch.from_numpy(places[seen]).float(), torch.from_numpy(keypoints0).float())
+    return apart.amin(1).numpy()

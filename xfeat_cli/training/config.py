@@ -1,0 +1,74 @@
+"""Every default of `xfeat train` and its meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from xfeat_cli.config import Precision
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Factors of the losses.
+
+    descriptor: dual-softmax negative log-likelihood of correspondences. teacher: one minus the cosine to the teacher's
+    descriptors. reliability: cross-entropy against the confidence of correspondences. teacher_reliability: L1 to the
+    teacher's. keypoint: divergence from the keypoint target. localisation: distance in px between corresponding
+    keypoints. repeatability: reward of keypoints found in both views. refiner: cross-entropy of the 64 positions.
+    """
+
+    descriptor: float = 1.0
+    teacher: float = 4.0
+    reliability: float = 1.0
+    teacher_reliability: float = 0.5
+    keypoint: float = 1.0
+    localisation: float = 0.3
+    repeatability: float = 0.02
+    refiner: float = 0.3
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How weights are trained.
+
+    init: weights to start from, a name or a file; None = random. teacher: weights whose outputs the network learns
+        beside the correspondences; None = none.
+    steps: how many; minutes: instead of steps, stop at that time; the learning rate is annealed over either.
+    batch: pairs of images a step, over all processes. crop: (width, height) px of the training images;
+        late_crop: those of the last part, from late_from (share of the run) on, with half as many pairs.
+    points: correspondences a pair. max_points: most correspondences that compete in one softmax, on one process.
+    learning_rate: of Muon, for convolution and linear weights; biases take a tenth of it, with Adam.
+    ema: decay of the averaged weights, which are what is saved.
+    held_out: photographs kept for validation. validate_every, checkpoint_every: steps.
+    max_photos: most photographs kept in memory; photo_size: longest side, px, at which they are kept.
+    processes: on a CPU, each with one thread; None = one a processor. device, precision: as for extraction.
+    seed: of everything random: two runs of the same options and processes give the same weights on one machine.
+    """
+
+    init: str | None = None
+    teacher: str | None = None
+    steps: int = 20_000
+    minutes: float | None = None
+    batch: int = 8
+    crop: tuple[int, int] = (320, 256)
+    late_crop: tuple[int, int] = (448, 320)
+    late_from: float = 0.7
+    points: int = 400
+    learning_rate: float = 0.02
+    warm_up: float = 0.05
+    clip: float = 1.0
+    ema: float = 0.999
+    held_out: int = 32
+    validate_every: int = 1000
+    checkpoint_every: int = 250
+    max_photos: int = 4000
+    photo_size: int = 1200
+    processes: int | None = None
+    device: str = "auto"
+    precision: Precision = Precision.AUTO
+    seed: int = 0
+    losses: LossWeights = field(default_factory=LossWeights)
+
+
+MIN_PHOTOS = 8
+"""Fewer photographs than this, with those held out, cannot train anything."""

@@ -1,0 +1,90 @@
+"""The losses of the keypoint head: what a keypoint is, that both views find it, and that they place it alike."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xfeat_cli.coordinates import pixel_to_grid
+from xfeat_cli.model.network import CELL
+
+_RADIUS = 2
+"""As the decoding: a keypoint is the largest of the 5×5 pixels around it, placed at their centroid."""
+
+_LEAST = 0.03
+"""Least probability of the peaks that the losses look at."""
+
+_PEAKS = 300
+"""Most peaks of an image."""
+
+_NEAR_PX, _FOUND_PX = 3.0, 1.5
+"""Keypoints up to this far from each other are drawn together; up to this far they count as found again."""
+
+
+def target_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Divergence of the head's 65 probabilities in each cell from the target's; both logits (B, 65, h, w)."""
+    wanted = torch.log_softmax(target.float(), 1)
+    return F.kl_div(torch.log_softmax(logits.float(), 1), wanted, reduction="none", log_target=True).sum(1).mean()
+
+
+def consistency_losses(
+    logits0: Tensor, logits1: Tensor, to0: Tensor, visible: Tensor
+) -> tuple[Tensor, Tensor]:
+    """For keypoints of image 1 that image 0 shows: distance in px to image 0's nearest, and a reward of being found.
+
+    Returns (localisation, repeatability), both to be minimised.
+    """
+    log_heat0, log_heat1 = _log_heatmap(logits0), _log_heatmap(logits1)
+    heat0, heat1 = log_heat0.exp(), log_heat1.exp()
+    index0, real0 = _peaks(heat0.detach(), torch.ones_like(visible))
+    index1, real1 = _peaks(heat1.detach(), visible)
+    points0, points1 = _centroids(heat0, index0), _centroids(heat1, index1)
+    expected = _follow(to0, points1)
+    distance = torch.cdist(expected.detach(), points0.detach()).masked_fill(~real0[:, None], torch.inf)
+    nearest, partner = distance.min(2)
+    near, found = real1 & (nearest < _NEAR_PX), real1 & (nearest < _FOUND_PX)
+    there = points0.gather(1, partner[..., None].expand(-1, -1, 2))
+    apart = (there - expected).square().sum(-1).add(1e-3).sqrt()
+    localisation = (apart * near).sum() / near.sum().clamp_min(1)
+    reward = torch.where(found, 1.0, -0.3)
+    strength = log_heat1.flatten(1).gather(1, index1) + found * log_heat0.flatten(1).gather(
+        1, index0.gather(1, partner)
+    )
+    repeatability = -(reward * strength * real1).sum() / real1.sum().clamp_min(1)
+    return localisation, repeatability
+
+
+def _log_heatmap(logits: Tensor) -> Tensor:
+    """(B, 65, h, w) logits → (B, H, W) log probabilities."""
+    return F.pixel_shuffle(torch.log_softmax(logits.float(), 1)[:, :-1], CELL)[:, 0]
+
+
+def _peaks(heat: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat pixel indices (B, K) of the highest allowed peaks, and which of the K are real."""
+    is_peak = heat == F.max_pool2d(heat[:, None], 2 * _RADIUS + 1, 1, _RADIUS)[:, 0]
+    margin = torch.zeros_like(allowed)
+    margin[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS] = True
+    scores = torch.where(is_peak & allowed & margin & (heat > _LEAST), heat, 0).flatten(1)
+    best = scores.topk(min(_PEAKS, scores.shape[1]), 1)
+    return best.indices, best.values > 0
+
+
+def _centroids(heat: Tensor, index: Tensor) -> Tensor:
+    """Centroids (B, K, 2) of the heatmap around peaks."""
+    height, width = heat.shape[-2:]
+    reach = torch.arange(-_RADIUS, _RADIUS + 1, device=heat.device)
+    dy, dx = (axis.flatten() for axis in torch.meshgrid(reach, reach, indexing="ij"))
+    x, y = index % width, index // width
+    around = (y[..., None] + dy).clamp(0, height - 1) * width + (x[..., None] + dx).clamp(0, width - 1)
+    values = heat.flatten(1).gather(1, around.flatten(1)).view(around.shape)
+    values = values / values.sum(-1, keepdim=True).clamp_min(1e-9)
+    return torch.stack([x + (values * dx).sum(-1), y + (values * dy).sum(-1)], -1)
+
+
+def _follow(to0: Tensor, points: Tensor) -> Tensor:
+    """Where points (B, K, 2) of image 1 lie in image 0: (B, K, 2)."""
+    height, width = to0.shape[1:3]
+    grid = torch.stack([pixel_to_grid(points[..., 0], width), pixel_to_grid(points[..., 1], height)], -1)
+    maps = to0.permute(0, 3, 1, 2)
+    return F.grid_sample(maps, grid[:, None], padding_mode="border", align_corners=False)[:, :, 0].mT

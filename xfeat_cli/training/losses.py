@@ -1,0 +1,160 @@
+"""The losses of the descriptors, the reliability and the match refiner.
+
+Points are (x, y) network pixels, (0, 0) at the centre of the top-left pixel. Source of the losses: Potje et al., CVPR
+2024, with normalised descriptors, sampled where and as inference samples them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from xfeat_cli.coordinates import cell_to_pixel, pixel_to_cell, pixel_to_grid
+from xfeat_cli.matching.labels import Labels
+from xfeat_cli.model.network import CELL
+
+SHARPNESS = 20.0
+"""Factor on cosines before the softmax over candidates."""
+
+_RANDOM_POSITIONS = 0.2
+"""Share of correspondences that stand anywhere in their cell instead of where a keypoint is likely."""
+
+_JITTER_PX = 1.5
+"""How far from its true place the cell of image 0 is looked up, since matching does not always find the nearest."""
+
+_DISCONTINUITY_PX = 4.0
+"""Four neighbouring pixels that go further apart than this straddle an edge in depth."""
+
+
+@dataclass(frozen=True)
+class Correspondences:
+    """points0, points1: (B, N, 2); valid: (B, N) bool, the others are padding."""
+
+    points0: Tensor
+    points1: Tensor
+    valid: Tensor
+
+
+def choose_correspondences(
+    generator: Generator, logits1: Tensor, to0: Tensor, visible: Tensor, count: int
+) -> Correspondences:
+    """At most one point in a cell of image 1, likelier where its keypoint logits (B, 65, h, w) are high."""
+    batch, _, rows, columns = logits1.shape
+    likely = torch.log_softmax(logits1.detach().float(), 1)[:, :-1].flatten(2)
+    gumbel = -torch.rand(likely.shape, generator=generator, device=generator.device).clamp(1e-6, 1 - 1e-6).log()
+    anywhere = torch.rand((batch, 1, likely.shape[2]), generator=generator, device=generator.device) < _RANDOM_POSITIONS
+    inside = torch.where(anywhere, -gumbel.log(), likely - gumbel.log()).argmax(1)
+    best = likely.gather(1, inside[:, None])[:, 0]
+    cell = torch.arange(rows * columns, device=inside.device)
+    x = cell % columns * CELL + inside % CELL
+    y = cell // columns * CELL + inside // CELL
+    index = y * to0.shape[2] + x
+    seen = visible.flatten(1).gather(1, index)
+    order = torch.rand(best.shape, generator=generator, device=generator.device).clamp(1e-6, 1 - 1e-6)
+    key = torch.where(seen, 0.5 * best - (-order.log()).log(), -torch.inf)
+    chosen = key.topk(min(count, key.shape[1]), 1).indices
+    points0 = to0.flatten(1, 2).gather(1, index.gather(1, chosen)[..., None].expand(-1, -1, 2))
+    points1 = torch.stack([x.gather(1, chosen), y.gather(1, chosen)], -1).float()
+    return Correspondences(points0, points1, seen.gather(1, chosen))
+
+
+def sample(maps: Tensor, points: Tensor, mode: str = "bicubic") -> Tensor:
+    """Values of maps of cells (B, D, h, w) at points (B, N, 2), edges clamped: (B, N, D)."""
+    height, width = maps.shape[-2:]
+    x, y = (pixel_to_cell(axis, CELL) for axis in points.unbind(-1))
+    grid = torch.stack([pixel_to_grid(x, width), pixel_to_grid(y, height)], -1)
+    sampled = F.grid_sample(maps, grid[:, None], mode=mode, padding_mode="border", align_corners=False)
+    return sampled[:, :, 0].mT
+
+
+def descriptor_loss(features0: Tensor, features1: Tensor, chosen: Correspondences) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood of the correspondences of all pairs together, so that other images' points compete too.
+
+    Returns the loss and each correspondence's confidence (B, N): the product of its probabilities both ways.
+    """
+    d0 = F.normalize(sample(F.normalize(features0, dim=1), chosen.points0), dim=-1).flatten(0, 1)
+    d1 = F.normalize(sample(F.normalize(features1, dim=1), chosen.points1), dim=-1).flatten(0, 1)
+    valid = chosen.valid.flatten()
+    similarity = SHARPNESS * d0 @ d1.T
+    forward = similarity.masked_fill(~valid[None], -torch.inf).log_softmax(1).diagonal()
+    backward = similarity.masked_fill(~valid[:, None], -torch.inf).log_softmax(0).diagonal()
+    likelihood = torch.where(valid, forward + backward, 0)
+    loss = -likelihood.sum() / (2 * valid.sum().clamp_min(1))
+    return loss, (likelihood.detach().exp() * valid).view_as(chosen.valid)
+
+
+def reliability_loss(reliability0: Tensor, reliability1: Tensor, chosen: Correspondences, confidence: Tensor) -> Tensor:
+    """Cross-entropy of the reliability (B, 1, h, w) at both ends against the confidence (B, N)."""
+    losses = [
+        F.binary_cross_entropy(
+            sample(reliability, points, "bilinear")[..., 0].clamp(1e-4, 1 - 1e-4), confidence, reduction="none"
+        )
+        for reliability, points in ((reliability0, chosen.points0), (reliability1, chosen.points1))
+    ]
+    weight = chosen.valid / chosen.valid.sum().clamp_min(1)
+    return sum((loss * weight).sum() for loss in losses) / 2  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class CellMatches:
+    """Cells that show the same place: image (M,), flat cell indices cell0, cell1 (M,), offsets (M, 2) as `Labels`."""
+
+    image: Tensor
+    cell0: Tensor
+    cell1: Tensor
+    offsets: Tensor
+
+
+def match_cells(
+    generator: Generator, to0: Tensor, visible: Tensor, size: tuple[int, int], count: int, labels: Labels
+) -> CellMatches:
+    """For cells of image 1, about `count` an image, a cell of image 0 near the point that they show."""
+    batch, rows, columns = len(to0), *size
+    cell = torch.arange(rows * columns, device=to0.device)
+    first_x, first_y = cell % columns * CELL, cell // columns * CELL
+    low = int(labels.reference)
+    corners = torch.stack(
+        [(first_y + low + dy) * to0.shape[2] + first_x + low + dx for dy in (0, 1) for dx in (0, 1)], -1
+    )
+    around = to0.flatten(1, 2)[:, corners]
+    seen = visible.flatten(1)[:, corners].all(-1)
+    smooth = (around.amax(2) - around.amin(2)).amax(-1) < _DISCONTINUITY_PX
+    point0 = around.mean(2)
+    jitter = torch.rand(point0.shape, generator=generator, device=generator.device) * 2 - 1
+    shifted = point0 + _JITTER_PX * jitter
+    column0 = ((shifted[..., 0] + 0.5) / CELL).floor().long()
+    row0 = ((shifted[..., 1] + 0.5) / CELL).floor().long()
+    inside = (column0 >= 0) & (column0 < columns) & (row0 >= 0) & (row0 < rows)
+    share = count / (rows * columns)
+    drawn = torch.rand(seen.shape, generator=generator, device=generator.device) < share
+    image, cell1 = (seen & smooth & inside & drawn).nonzero(as_tuple=True)
+    column0, row0 = column0[image, cell1], row0[image, cell1]
+    reference0 = torch.stack([column0, row0], -1) * CELL + labels.reference
+    offsets = point0[image, cell1] - reference0
+    assert len(image) <= batch * rows * columns
+    return CellMatches(image, row0 * columns + column0, cell1, offsets)
+
+
+def refiner_loss(
+    refiner: Callable[[Tensor, Tensor], Tensor], features0: Tensor, features1: Tensor, cells: CellMatches, labels: Labels
+) -> Tensor:
+    """Cross-entropy of the refiner's answer for raw descriptors of matched cells."""
+    d0 = features0.flatten(2)[cells.image, :, cells.cell0]
+    d1 = features1.flatten(2)[cells.image, :, cells.cell1]
+    likelihood = torch.log_softmax(labels.sharpness * refiner(d0, d1), 1)
+    return -(labels.targets(cells.offsets) * likelihood).sum(1).mean()
+
+
+def teacher_descriptor_loss(features: Tensor, taught: Tensor) -> Tensor:
+    """One minus the cosine between the network's and the teacher's descriptors (B, 64, h, w) of all cells."""
+    return (1 - F.cosine_similarity(features, taught, dim=1)).mean()
+
+
+def cell_centres(rows: int, columns: int, device: torch.device) -> Tensor:
+    """(rows × columns, 2) pixel positions of the cells' centres."""
+    cell = torch.arange(rows * columns, device=device)
+    return torch.stack([cell_to_pixel(cell % columns, CELL), cell_to_pixel(cell // columns, CELL)], -1)

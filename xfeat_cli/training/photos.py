@@ -1,0 +1,130 @@
+"""The photographs a training run learns from, in memory, and canvases cut from them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from xfeat_cli.errors import ImageError, UsageError
+from xfeat_cli.images import ImageFile, find_images, read_photo
+from xfeat_cli.synthesis.geometry import uniform
+from xfeat_cli.synthesis.pairs import CANVAS_PER_VIEW
+from xfeat_cli.training.config import MIN_PHOTOS
+
+MIN_SIDE = 160
+"""A photograph whose shorter side is below this many px is left out."""
+
+_ENLARGEMENT = 1.5
+"""Most that a canvas enlarges a photograph."""
+
+
+class Photos(Sequence[Tensor]):
+    """Gray photographs (h, w) uint8 in one piece of memory, so that processes can share them and a GPU hold them."""
+
+    def __init__(self, photos: Sequence[Tensor]) -> None:
+        self._shapes = [(photo.shape[0], photo.shape[1]) for photo in photos]
+        self._starts = [0, *accumulate(height * width for height, width in self._shapes)]
+        self._pixels = torch.cat([photo.flatten() for photo in photos])
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
+        return self._pixels[self._starts[index] : self._starts[index + 1]].view(self._shapes[index])
+
+    def to(self, device: torch.device) -> Photos:
+        """The same photographs, held by a device; on a CPU where other processes see them."""
+        self._pixels = self._pixels.to(device) if device.type != "cpu" else self._pixels.share_memory_()
+        return self
+
+    def digest(self) -> str:
+        """BLAKE2b of all pixels and shapes."""
+        shapes = hashlib.blake2b(repr(self._shapes).encode(), digest_size=16)
+        shapes.update(self._pixels.cpu().numpy().tobytes())
+        return shapes.hexdigest()
+
+
+def load_photos(
+    folders: Sequence[Path], longest: int, most: int, seed: int, report: Callable[[str], None]
+) -> dict[str, Tensor]:
+    """Gray photographs (h, w) uint8 by name, of at most `most` files of the folders, longest side at most `longest`.
+
+    What cannot be read or is too small goes to `report`, one line each. Raises UsageError when too few are left.
+    """
+    files = [ImageFile(str(folder / file.name), file.path) for folder in folders for file in find_images(folder)]
+    if len(files) > most:
+        chosen = np.random.default_rng(seed).permutation(len(files))[:most]
+        report(f"{len(files)} photographs, of which {most} are used (--max-photos)")
+        files = [files[i] for i in sorted(chosen)]
+
+    def read(file: ImageFile) -> Tensor | str:
+        try:
+            gray = read_photo(file, longest).gray
+        except ImageError as error:
+            return f"left out: {error}"
+        if min(gray.shape) < MIN_SIDE:
+            return f"left out: {file.path}: its shorter side is below {MIN_SIDE} px"
+        return torch.from_numpy(np.rint(gray * 255).astype(np.uint8))
+
+    with ThreadPoolExecutor() as pool:
+        read_files = list(pool.map(read, files))
+    photos = {}
+    for file, photo in zip(files, read_files, strict=True):
+        if isinstance(photo, str):
+            report(photo)
+        else:
+            photos[file.name] = photo
+    if len(photos) < MIN_PHOTOS:
+        raise UsageError(
+            f"{len(photos)} usable photographs in {', '.join(map(str, folders))}; training needs at least {MIN_PHOTOS}, "
+            f"each at least {MIN_SIDE} px on its shorter side"
+        )
+    return photos
+
+
+def split_held_out(photos: dict[str, Tensor], held_out: int, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Photographs to train on, and those to validate on: at most a fifth."""
+    names = sorted(photos)
+    count = min(held_out, len(names) // 5)
+    chosen = set(np.random.default_rng((seed, 1)).permutation(len(names))[:count].tolist())
+    return (
+        {name: photos[name] for i, name in enumerate(names) if i not in chosen},
+        {name: photos[name] for i, name in enumerate(names) if i in chosen},
+    )
+
+
+def canvas_size(view: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the canvas for a view of (height, width)."""
+    return math.ceil(view[0] * CANVAS_PER_VIEW), math.ceil(view[1] * CANVAS_PER_VIEW)
+
+
+def cut_canvases(generator: Generator, photos: Sequence[Tensor], count: int, view: tuple[int, int]) -> Tensor:
+    """Random parts of random photographs (h, w) uint8, some mirrored: (count, 1, H, W) in [0, 1], for `view`."""
+    return torch.stack([_cut(generator, photos, canvas_size(view)) for _ in range(count)])
+
+
+def _cut(generator: Generator, photos: Sequence[Tensor], canvas: tuple[int, int]) -> Tensor:
+    device = generator.device
+    chosen = int(torch.randint(len(photos), (1,), generator=generator, device=device))
+    where = uniform(generator, 4, low=0.0, high=1.0).tolist()
+    photo = photos[chosen]
+    if where[3] < 0.15:
+        photo = photo.T
+    height, width = photo.shape
+    largest = min(height / canvas[0], width / canvas[1])
+    least = min(largest, max(1 / _ENLARGEMENT, largest / 4))
+    scale = least * (largest / least) ** (1 - where[0] ** 2)
+    rows, columns = (min(side, max(1, round(scale * c))) for side, c in zip((height, width), canvas, strict=True))
+    top, left = round(where[1] * (height - rows)), round(where[2] * (width - columns))
+    part = photo[top : top + rows, left : left + columns][None, None].float() / 255
+    part = F.interpolate(part, canvas, mode="bilinear", antialias=True)[0].clamp(0, 1)
+    return part.flip(-1) if where[3] > 0.6 else part

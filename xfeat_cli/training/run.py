@@ -1,0 +1,297 @@
+"""`train`: a training run from its first photograph to its weights file, resumable at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import multiprocessing
+
+from xfeat_cli import __version__
+from xfeat_cli.config import Precision
+from xfeat_cli.errors import TrainingError, UsageError
+from xfeat_cli.evaluation.warps import WarpAccuracy, evaluate_warps
+from xfeat_cli.matching.labels import CENTRE
+from xfeat_cli.model import weights
+from xfeat_cli.model.allocation import keep_freed_memory
+from xfeat_cli.model.network import CELL, XFeatNetwork
+from xfeat_cli.model.runtime import Runtime, resolve_device
+from xfeat_cli.training import checkpoint, parallel
+from xfeat_cli.training.config import TrainConfig
+from xfeat_cli.training.corners import corner_logits
+from xfeat_cli.training.history import History
+from xfeat_cli.training.loop import Observer, StepReport, Trainer
+from xfeat_cli.training.photos import Photos, load_photos, split_held_out
+from xfeat_cli.training.step import Guides
+
+VALIDATION_PAIRS = 48
+
+
+@dataclass(frozen=True)
+class Trained:
+    """steps, seconds: of the whole run, over all its resumptions. accuracy: of the weights that were written."""
+
+    output: Path
+    steps: int
+    seconds: float
+    accuracy: WarpAccuracy
+
+
+def train(
+    images: Sequence[str | Path],
+    output: str | Path,
+    config: TrainConfig | None = None,
+    *,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Trained:
+    """Train weights on folders of photographs and write them to `output`, a .safetensors file.
+
+    config, options: see `TrainConfig`. Beside the output, the folder `OUTPUT.training` holds the checkpoint, from which
+    the same call goes on after an interruption, the history (CSV) and its curves (PNG). A run of other options or
+    photographs is refused unless `overwrite`. Raises UsageError, WeightsError, TrainingError.
+    """
+    config = _checked(replace(config or TrainConfig(), **options))
+    output = Path(output)
+    observer = observer or _Silent()
+    device = resolve_device(config.device)
+    precision = _precision(config.precision, device)
+    processes = _processes(config, device)
+    folder = _folder(output, overwrite)
+    all_photos = load_photos([Path(f) for f in images], config.photo_size, config.max_photos, config.seed, observer.note)
+    learned, held_out = split_held_out(all_photos, config.held_out, config.seed)
+    photos = Photos([learned[name] for name in sorted(learned)])
+    settings = _settings(config, photos, precision, processes)
+    saved = _resumable(folder, settings)
+    observer.note(
+        f"{len(learned)} photographs to learn from, {len(held_out)} to validate on; {device}, {precision.value}, "
+        f"{processes} process{'es' if processes > 1 else ''}"
+    )
+    photos = photos.to(device)
+    work = _Work(config, photos, device, precision, processes, saved)
+    history = History(folder, saved["steps_done"] if saved else 0)
+    if saved:
+        observer.note(f"going on after step {saved['steps_done']}")
+
+    def runtime_of(trainer: Trainer) -> Runtime:
+        return Runtime(weights.in_memory(trainer.averaged, output, CENTRE.name), str(device), Precision.FP32)
+
+    def validate(trainer: Trainer) -> WarpAccuracy:
+        accuracy = evaluate_warps(runtime_of(trainer), [held_out[name] for name in sorted(held_out)], VALIDATION_PAIRS)
+        history.validated(trainer.steps_done, accuracy)
+        observer.validated(trainer.steps_done, accuracy)
+        return accuracy
+
+    def keep(trainer: Trainer) -> None:
+        checkpoint.save(folder, {"settings": settings, **trainer.state()})
+
+    with _joined(work) as trainer:
+        if not saved:
+            validate(trainer)
+
+        def after_step(report: StepReport) -> None:
+            observer.step(report)
+            history.stepped(report, trainer.elapsed)
+            if report.step % config.checkpoint_every == 0:
+                keep(trainer)
+            if report.step % config.validate_every == 0 and trainer.progress < 1:
+                validate(trainer)
+                history.draw()
+
+        trainer.run(after_step)
+        keep(trainer)
+    accuracy = validate(trainer)
+    history.draw()
+    weights.save(output, trainer.averaged, _metadata(trainer, settings, accuracy))
+    (folder / checkpoint.FILE).unlink(missing_ok=True)
+    return Trained(output, trainer.steps_done, trainer.elapsed, accuracy)
+
+
+class _Silent:
+    def note(self, text: str) -> None:
+        pass
+
+    def step(self, report: StepReport) -> None:
+        pass
+
+    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+        pass
+
+
+def _checked(config: TrainConfig) -> TrainConfig:
+    multiple = 32
+    for name, (width, height) in (("crop", config.crop), ("late_crop", config.late_crop)):
+        if width % multiple or height % multiple or min(width, height) < 2 * multiple:
+            raise UsageError(f"{name} is {width}x{height}; both sides must be multiples of {multiple}, from 64 on")
+    if config.steps < 1 or (config.minutes is not None and config.minutes <= 0):
+        raise UsageError("steps and minutes must be positive")
+    if config.batch < 1 or config.points < 1:
+        raise UsageError("batch and points must be at least 1")
+    if not 0 < config.learning_rate < 1:
+        raise UsageError(f"learning_rate is {config.learning_rate}; it must be in (0, 1)")
+    if not 0 <= config.ema < 1:
+        raise UsageError(f"ema is {config.ema}; it must be in [0, 1)")
+    if config.validate_every < 1 or config.checkpoint_every < 1:
+        raise UsageError("validate_every and checkpoint_every must be at least 1 step")
+    return config
+
+
+def _precision(precision: Precision, device: torch.device) -> Precision:
+    if precision is Precision.FP16:
+        raise UsageError("--precision fp16: train in bf16 or fp32; gradients underflow in fp16")
+    if precision is Precision.AUTO:
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return Precision.BF16 if native or _has_amx(device) else Precision.FP32
+    return precision
+
+
+def _has_amx(device: torch.device) -> bool:
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+def _processes(config: TrainConfig, device: torch.device) -> int:
+    if device.type != "cpu":
+        return 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return config.processes or max(1, min(usable, config.batch // 2))
+
+
+def _folder(output: Path, overwrite: bool) -> Path:
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: weights are written as .safetensors; give --out such a name")
+    folder = output.with_name(output.name + ".training")
+    if overwrite:
+        (folder / checkpoint.FILE).unlink(missing_ok=True)
+    elif output.exists():
+        raise UsageError(f"{output} exists; --overwrite trains it anew, another --out keeps it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror or error}") from None
+    return folder
+
+
+def _settings(config: TrainConfig, photos: Photos, precision: Precision, processes: int) -> str:
+    """Everything that decides the result, as JSON. How often it is saved and validated does not."""
+    told = asdict(config)
+    for name in ("validate_every", "checkpoint_every", "device"):
+        del told[name]
+    told |= {"precision": precision.value, "processes": processes, "photos": len(photos), "digest": photos.digest()}
+    for name in ("init", "teacher"):
+        if told[name] is not None:
+            told[f"{name}_sha256"] = weights.load(told[name]).info.sha256
+    return json.dumps(told, sort_keys=True)
+
+
+def _resumable(folder: Path, settings: str) -> dict[str, Any] | None:
+    saved = checkpoint.load(folder)
+    if saved is not None and saved.get("settings") != settings:
+        before, now = json.loads(str(saved.get("settings"))), json.loads(settings)
+        different = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        raise UsageError(
+            f"{folder} holds an unfinished run of other {', '.join(different)}; give the same to go on, "
+            "or --overwrite to start again"
+        )
+    return saved
+
+
+def _metadata(trainer: Trainer, settings: str, accuracy: WarpAccuracy) -> dict[str, str]:
+    return {
+        "min_cossim": f"{accuracy.cosine:.2f}",
+        "refiner_labels": CENTRE.name,
+        "xfeat_version": __version__,
+        "training": settings,
+        "steps": str(trainer.steps_done),
+        "seconds": f"{trainer.elapsed:.0f}",
+    }
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every process of a run needs."""
+
+    config: TrainConfig
+    photos: Photos
+    device: torch.device
+    precision: Precision
+    processes: int
+    saved: dict[str, Any] | None
+
+    def trainer(self, rank: int) -> Trainer:
+        keep_freed_memory()
+        torch.manual_seed(self.config.seed)
+        guides = _guides(self.config, self.device)
+        trainer = Trainer(self.config, guides, self.photos, self.device, self.precision, rank, self.processes)
+        if self.saved is not None:
+            trainer.restore(self.saved)
+        elif self.config.init is not None:
+            trainer.start_from(weights.load(self.config.init).state)
+        return trainer
+
+
+def _guides(config: TrainConfig, device: torch.device) -> Guides:
+    if config.teacher is not None:
+        teacher = _frozen(config.teacher, device)
+        return Guides(lambda image: teacher(image)[1], teacher)
+    if config.init is not None:
+        head = _frozen(config.init, device).keypoint_head
+        return Guides(lambda image: head(torch.nn.functional.pixel_unshuffle(image, CELL)))
+    return Guides(corner_logits)
+
+
+def _frozen(name: str, device: torch.device) -> XFeatNetwork:
+    network = XFeatNetwork()
+    network.load_state_dict(weights.load(name).state, strict=False)
+    return network.to(device).eval().requires_grad_(False)
+
+
+class _joined:
+    """All processes of a run; inside, the first one's trainer. The others end with it."""
+
+    def __init__(self, work: _Work) -> None:
+        self._work = work
+        self._others: list[Any] = []
+
+    def __enter__(self) -> Trainer:
+        work = self._work
+        if work.processes > 1:
+            self._folder = tempfile.TemporaryDirectory(prefix="xfeat-train-")
+            meeting_file = str(Path(self._folder.name, "meeting"))
+            context = multiprocessing.get_context("spawn")
+            for rank in range(1, work.processes):
+                other = context.Process(target=_work, args=(work, rank, meeting_file), daemon=True)
+                other.start()
+                self._others.append(other)
+            parallel.join(0, work.processes, meeting_file)
+        return work.trainer(0)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if not self._others:
+            return
+        if error is not None:
+            for other in self._others:
+                other.terminate()
+        for other in self._others:
+            other.join()
+        parallel.leave()
+        self._folder.cleanup()
+        if isinstance(error, RuntimeError) and any(other.exitcode for other in self._others):
+            raise TrainingError(
+                "one of the training processes ended early (out of memory?); run the command again to go on from the "
+                "last checkpoint, with a smaller --batch if it happens again"
+            ) from None
+
+
+def _work(work: _Work, rank: int, meeting_file: str) -> None:
+    parallel.join(rank, work.processes, meeting_file)
+    work.trainer(rank).run(lambda report: None)
+    parallel.leave()
+
+
