@@ -15,6 +15,7 @@ from xfeat_cli.cli import (
     colmap,
     demo,
     eval_sfm,
+    eval_warps,
     evaluate,
     extract,
     inspect,
@@ -22,6 +23,7 @@ from xfeat_cli.cli import (
     pair_kinds,
     pairs,
     sfm,
+    train,
     weights,
 )
 from xfeat_cli.errors import XFeatError
@@ -43,10 +45,12 @@ app.add_typer(pairs.app, name="pairs")
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
+app.command("train")(train.train)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 evaluate.app.command("sfm")(eval_sfm.sfm)
+evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
 

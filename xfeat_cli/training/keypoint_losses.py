@@ -62,7 +62,9 @@ def _log_heatmap(logits: Tensor) -> Tensor:
 
 def _peaks(heat: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """Flat pixel indices (B, K) of the highest allowed peaks, and which of the K are real."""
-    is_peak = heat == F.max_pool2d(heat[:, None], 2 * _RADIUS + 1, 1, _RADIUS)[:, 0]
+    side = 2 * _RADIUS + 1
+    along_x = F.max_pool2d(heat[:, None], (1, side), 1, (0, _RADIUS))
+    is_peak = heat == F.max_pool2d(along_x, (side, 1), 1, (_RADIUS, 0))[:, 0]
     margin = torch.zeros_like(allowed)
     margin[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS] = True
     scores = torch.where(is_peak & allowed & margin & (heat > _LEAST), heat, 0).flatten(1)

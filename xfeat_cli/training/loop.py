@@ -75,7 +75,7 @@ class Trainer:
         self._precision = precision
         self._rank = rank
         self._processes = processes
-        self._optimizers = optimizers([self.model], config.learning_rate)
+        self._optimizers = optimizers(self.model.network, self.model.refiner, config.learning_rate)
         self._smoothed: dict[str, float] = {}
         self._making = 0.0
 

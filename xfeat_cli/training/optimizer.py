@@ -51,9 +51,9 @@ def _orthogonal(matrix: Tensor) -> Tensor:
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def optimizers(modules: Iterable[nn.Module], learning_rate: float) -> list[Optimizer]:
-    """The optimizers of all parameters of the modules."""
-    parameters = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-    rest = [parameter for parameter in parameters if parameter.ndim <= 1]
-    return [Muon(matrices, learning_rate), Adam(rest, _ADAM_SHARE * learning_rate)]
+def optimizers(network: nn.Module, refiner: nn.Module, learning_rate: float) -> list[Optimizer]:
+    """The optimizers of all parameters: Muon for the network's matrices, Adam for its biases and for the refiner, whose
+    matrices are so large that orthogonalising them would cost as much as all the rest of a step."""
+    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    rest = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    return [Muon(matrices, learning_rate), Adam([*rest, *refiner.parameters()], _ADAM_SHARE * learning_rate)]

@@ -22,7 +22,7 @@ STRENGTH = Strength()
 LIGHT = Light()
 """What training pairs undergo."""
 
-_CELLS = 600
+_CELLS = 300
 """Cells of an image from which the refiner learns in a step."""
 
 

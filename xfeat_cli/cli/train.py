@@ -1,0 +1,197 @@
+"""`xfeat train`: photographs → weights."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xfeat_cli.cli.options import DeviceOption, PrecisionOption, QuietOption
+from xfeat_cli.errors import UsageError
+from xfeat_cli.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from xfeat_cli.evaluation.warps import WarpAccuracy
+    from xfeat_cli.training.loop import StepReport
+
+_DEFAULT = TrainConfig()
+_PLAIN_LINE_SECONDS = 20.0
+
+
+def train(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Folders of photographs; no labels needed.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Weights file to write, .safetensors.")],
+    init: Annotated[
+        str | None, typer.Option("--init", metavar="NAME|PATH", help="Weights to adapt; without, from scratch.")
+    ] = _DEFAULT.init,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", metavar="NAME|PATH", help="Weights whose outputs are learned too.")
+    ] = _DEFAULT.teacher,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the run.")] = _DEFAULT.steps,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.01, help="Stop at this time instead of after --steps.")
+    ] = _DEFAULT.minutes,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Pairs of images a step.")] = _DEFAULT.batch,
+    crop: Annotated[str, typer.Option("--crop", metavar="WxH", help="Size of the training images, px.")] = (
+        f"{_DEFAULT.crop[0]}x{_DEFAULT.crop[1]}"
+    ),
+    late_crop: Annotated[
+        str, typer.Option("--late-crop", metavar="WxH", help="Their size in the last part, with half the pairs.")
+    ] = f"{_DEFAULT.late_crop[0]}x{_DEFAULT.late_crop[1]}",
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", help="Of Muon; annealed to nearly 0.")
+    ] = _DEFAULT.learning_rate,
+    held_out: Annotated[
+        int, typer.Option("--held-out", min=1, help="Photographs kept for validation, at most a fifth.")
+    ] = _DEFAULT.held_out,
+    max_photos: Annotated[
+        int, typer.Option("--max-photos", min=8, help="Most photographs held in memory.")
+    ] = _DEFAULT.max_photos,
+    validate_every: Annotated[
+        int, typer.Option("--validate-every", min=1, metavar="STEPS", help="How often to measure.")
+    ] = _DEFAULT.validate_every,
+    checkpoint_every: Annotated[
+        int, typer.Option("--checkpoint-every", min=1, metavar="STEPS", help="How often to save the state.")
+    ] = _DEFAULT.checkpoint_every,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", min=1, show_default="one a processor; 1 on a GPU", help="On a CPU."),
+    ] = _DEFAULT.processes,
+    device: DeviceOption = _DEFAULT.device,
+    precision: PrecisionOption = _DEFAULT.precision,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = _DEFAULT.seed,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start again, instead of going on from the checkpoint.")
+    ] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train weights on photographs, from scratch or from other weights.
+
+    Pairs with exactly known correspondence are made from single photographs: homographies, parallax, occlusion, change
+    of light. All parts are trained together: descriptors, match refiner, reliability, keypoints. A run that was
+    interrupted goes on from its checkpoint in OUT.training, where its history and curves are too.
+
+    Examples:
+
+      xfeat train photos/ --init default --steps 2000 --out mine.safetensors
+
+      xfeat extract images/ out.h5 --weights mine.safetensors
+    """
+    from xfeat_cli.training.run import train as run
+
+    console = TrainConsole(quiet)
+    try:
+        result = run(
+            images,
+            out,
+            overwrite=overwrite,
+            observer=console,
+            init=init,
+            teacher=teacher,
+            steps=steps,
+            minutes=minutes,
+            batch=batch,
+            crop=_size("--crop", crop),
+            late_crop=_size("--late-crop", late_crop),
+            learning_rate=learning_rate,
+            held_out=held_out,
+            max_photos=max_photos,
+            validate_every=validate_every,
+            checkpoint_every=checkpoint_every,
+            processes=processes,
+            device=device,
+            precision=precision,
+            seed=seed,
+        )
+    except KeyboardInterrupt:
+        console.close()
+        typer.echo(f"xfeat: interrupted; the same command goes on from the last checkpoint of {out}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        console.close()
+    typer.echo(f"{result.output}: {result.steps} steps in {result.seconds / 60:.1f} minutes", err=True)
+
+
+class TrainConsole:
+    """Shows a run on stderr: notes, a bar or a line now and then, a row for each validation."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._started = self._last_line = time.monotonic()
+        self._first_progress: float | None = None
+        self._bar = None
+
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            self._line(text)
+
+    def step(self, report: StepReport) -> None:
+        if self._quiet:
+            return
+        now = time.monotonic()
+        if self._first_progress is None:
+            self._started, self._first_progress = now, report.progress
+        if sys.stderr.isatty():
+            self._update_bar(report)
+        elif now - self._last_line > _PLAIN_LINE_SECONDS:
+            self._last_line = now
+            gained = report.progress - self._first_progress
+            left = (now - self._started) / gained * (1 - report.progress) if gained > 0 else float("nan")
+            self._line(f"step {report.step}, {100 * report.progress:.1f} %, {left / 60:.1f} min left, {_state(report)}")
+
+    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+        if self._quiet:
+            return
+        self._line(f"step {step}, validation: {describe(accuracy)}")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _update_bar(self, report: StepReport) -> None:
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=100, unit="%", dynamic_ncols=True, leave=False, file=sys.stderr)
+        self._bar.n = round(100 * report.progress, 1)
+        self._bar.set_postfix_str(f"step {report.step}, {_state(report)}")
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            typer.echo(text, err=True)
+
+
+def describe(accuracy: WarpAccuracy) -> str:
+    """One line of what a validation measured."""
+    within = " / ".join(f"{share:.1f}" for share in accuracy.accuracy)
+    line = (
+        f"{within} % of matches within 1 / 3 / 5 px, repeatability {accuracy.repeatability:.1f} %, "
+        f"localisation {accuracy.localisation_px:.2f} px, cosine {accuracy.cosine:.2f}"
+    )
+    if accuracy.refined_px is not None and accuracy.refined_shift_px is not None:
+        x, y = accuracy.refined_shift_px
+        line += (
+            f", semi-dense {accuracy.refined_px:.2f} px ({accuracy.refined_kept:.0f} % kept, "
+            f"shift {x:+.2f} {y:+.2f} px)"
+        )
+    return line
+
+
+def _state(report: StepReport) -> str:
+    found = report.losses
+    parts = ", ".join(f"{name} {found[name]:.3f}" for name in found)
+    return f"{report.pairs_per_second:.1f} pairs/s ({100 * report.making_pairs:.0f} % making them), {parts}"
+
+
+def _size(option: str, text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match:
+        raise UsageError(f"{option} {text}: write WIDTHxHEIGHT, like 320x256")
+    return int(match[1]), int(match[2])
