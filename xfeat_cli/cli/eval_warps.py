@@ -25,7 +25,9 @@ def warps(
     held_out: Annotated[
         int | None,
         typer.Option(
-            "--held-out", min=1, help="Only those photographs that `xfeat train` with this --held-out learns nothing from."
+            "--held-out",
+            min=1,
+            help="Only those photographs that `xfeat train` with this --held-out learns nothing from.",
         ),
     ] = None,
     min_confidence: Annotated[
@@ -49,7 +51,9 @@ def warps(
     from xfeat_cli.training.photos import load_photos, split_held_out
 
     loaded = [load(name) for name in weights or ["default"]]
-    found = load_photos(photos, _TRAINING.photo_size, _TRAINING.max_photos, seed, lambda text: typer.echo(text, err=True))
+    found = load_photos(
+        photos, _TRAINING.photo_size, _TRAINING.max_photos, seed, lambda text: typer.echo(text, err=True)
+    )
     if held_out is not None:
         _, found = split_held_out(found, held_out, seed)
     chosen = [found[name] for name in sorted(found)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from xfeat_cli.cli.options import DeviceOption, PrecisionOption, QuietOption
 from xfeat_cli.errors import UsageError
-from xfeat_cli.training.config import TrainConfig
+from xfeat_cli.training.config import LossWeights, Part, TrainConfig
 
 if TYPE_CHECKING:
     from xfeat_cli.evaluation.warps import WarpAccuracy
@@ -23,7 +24,9 @@ _PLAIN_LINE_SECONDS = 20.0
 
 
 def train(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Folders of photographs; no labels needed.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGES...", help="Folders of photographs; no labels needed.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Weights file to write, .safetensors.")],
     init: Annotated[
         str | None, typer.Option("--init", metavar="NAME|PATH", help="Weights to adapt; without, from scratch.")
@@ -31,6 +34,14 @@ def train(
     teacher: Annotated[
         str | None, typer.Option("--teacher", metavar="NAME|PATH", help="Weights whose outputs are learned too.")
     ] = _DEFAULT.teacher,
+    parts: Annotated[
+        list[Part] | None,
+        typer.Option("--part", show_default="all", help="Train only this part; repeat it for several."),
+    ] = None,
+    loss: Annotated[
+        list[str] | None,
+        typer.Option("--loss", metavar="NAME=FACTOR", help="Weigh a loss otherwise; repeat it for several."),
+    ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the run.")] = _DEFAULT.steps,
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.01, help="Stop at this time instead of after --steps.")
@@ -92,6 +103,8 @@ def train(
             observer=console,
             init=init,
             teacher=teacher,
+            parts=tuple(parts) if parts else _DEFAULT.parts,
+            losses=_losses(loss or []),
             steps=steps,
             minutes=minutes,
             batch=batch,
@@ -188,6 +201,20 @@ def _state(report: StepReport) -> str:
     found = report.losses
     parts = ", ".join(f"{name} {found[name]:.3f}" for name in found)
     return f"{report.pairs_per_second:.1f} pairs/s ({100 * report.making_pairs:.0f} % making them), {parts}"
+
+
+def _losses(changes: list[str]) -> LossWeights:
+    factors = asdict(_DEFAULT.losses)
+    for change in changes:
+        name, _, factor = change.partition("=")
+        try:
+            changed = float(factor)
+        except ValueError:
+            changed = -1
+        if name not in factors or changed < 0:
+            raise UsageError(f"--loss {change}: write NAME=FACTOR, with a name of {', '.join(factors)}")
+        factors[name] = changed
+    return LossWeights(**factors)
 
 
 def _size(option: str, text: str) -> tuple[int, int]:

@@ -82,7 +82,9 @@ class XFeat:
             config.ratio,
         )
         if semi_dense:
-            return refine(self.runtime.refine, features0, features1, matches, config.min_confidence, self.runtime.labels)
+            return refine(
+                self.runtime.refine, features0, features1, matches, config.min_confidence, self.runtime.labels
+            )
         return matches
 
     @torch.inference_mode()

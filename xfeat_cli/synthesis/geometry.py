@@ -147,7 +147,7 @@ def smooth_field(generator: Generator, count: int, size: tuple[int, int], larges
 
 
 def random_blobs(generator: Generator, count: int, canvas: tuple[int, int], often: float) -> Tensor:
-    """A star-shaped spot on each canvas, for some of the batch: (B, 1, h, w), 1 inside, 0 outside; read it with `on`."""
+    """A star-shaped spot on some of the canvases: (B, 1, h, w), 1 inside, 0 outside; read it with `on`."""
     coarse = (canvas[0] // _BLOB_STEP, canvas[1] // _BLOB_STEP)
     centre = torch.tensor(coarse[::-1], device=generator.device) * uniform(generator, count, 2, low=0.25, high=0.75)
     size = min(coarse) * uniform(generator, count, 1, low=0.1, high=0.3)

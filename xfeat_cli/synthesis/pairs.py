@@ -68,9 +68,7 @@ def make_pairs(
     hidden = ~in_front & geometry.on(blobs, geometry.apply(front0, behind0), canvas)
     on_canvas = _inside(torch.where(in_front[..., None], layer1, seen1), canvas)
     images = change(generator, torch.cat(clean), light)
-    return Pairs(
-        images[:count], images[count:], clean[0], clean[1], to0, _inside(to0, view) & on_canvas & ~hidden
-    )
+    return Pairs(images[:count], images[count:], clean[0], clean[1], to0, _inside(to0, view) & on_canvas & ~hidden)
 
 
 def _inside(points: Tensor, size: tuple[int, int]) -> Tensor:
@@ -83,9 +81,7 @@ def _pyramid(canvases: Tensor) -> Tensor:
     height, width = canvases.shape[-2:]
     levels = [canvases]
     for scale in _LEVELS[1:]:
-        small = F.interpolate(
-            canvases, (round(height * scale), round(width * scale)), mode="bilinear", antialias=True
-        )
+        small = F.interpolate(canvases, (round(height * scale), round(width * scale)), mode="bilinear", antialias=True)
         levels.append(F.pad(small, (0, width - small.shape[-1])))
     return torch.cat(levels, 2)
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from xfeat_cli.config import Precision
+
+
+class Part(str, Enum):
+    NETWORK = "network"
+    KEYPOINTS = "keypoints"
+    REFINER = "refiner"
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class TrainConfig:
 
     init: weights to start from, a name or a file; None = random. teacher: weights whose outputs the network learns
         beside the correspondences; None = none.
+    parts: what is trained: the network (descriptors and reliability), the keypoint head, the match refiner.
     steps: how many; minutes: instead of steps, stop at that time; the learning rate is annealed over either.
     batch: pairs of images a step, over all processes. crop: (width, height) px of the training images;
         late_crop: those of the last part, from late_from (share of the run) on, with half as many pairs.
@@ -47,6 +55,7 @@ class TrainConfig:
 
     init: str | None = None
     teacher: str | None = None
+    parts: tuple[Part, ...] = tuple(Part)
     steps: int = 20_000
     minutes: float | None = None
     batch: int = 8

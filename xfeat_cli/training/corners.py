@@ -12,12 +12,9 @@ _RADIUS = 2
 _QUALITY = 0.02
 """Least response of a corner, in responses of the image's strongest. Source: Shi and Tomasi, CVPR 1994."""
 
-_CERTAINTY = 6.0
-"""The logit of the target's class; the others' is 0."""
 
-
-def corner_logits(images: Tensor) -> Tensor:
-    """Prepared images (B, 1, H, W) → logits (B, 65, h, w): the strongest corner of a cell, or its dustbin."""
+def corner_probabilities(images: Tensor) -> Tensor:
+    """Prepared images (B, 1, H, W) → (B, 65, h, w): the strongest corner of a cell, else its dustbin."""
     derivative = torch.tensor([[-1.0, 0.0, 1.0]], device=images.device).view(1, 1, 1, 3)
     smooth = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
     window = (smooth[:, None] * smooth[None])[None, None]
@@ -28,7 +25,6 @@ def corner_logits(images: Tensor) -> Tensor:
     response = (xx + yy) / 2 - (((xx - yy) / 2) ** 2 + xy**2).clamp_min(1e-12).sqrt()
     peak = response == F.max_pool2d(response, 2 * _RADIUS + 1, 1, _RADIUS)
     strong = response > _QUALITY * response.amax((2, 3), keepdim=True)
-    cells = F.pixel_unshuffle(torch.where(peak & strong, response, 0), CELL)
-    strength, position = cells.max(1)
+    strength, position = F.pixel_unshuffle(torch.where(peak & strong, response, 0), CELL).max(1)
     label = torch.where(strength > 0, position, CELL * CELL)
-    return _CERTAINTY * F.one_hot(label, CELL * CELL + 1).permute(0, 3, 1, 2).float()
+    return F.one_hot(label, CELL * CELL + 1).permute(0, 3, 1, 2).float()

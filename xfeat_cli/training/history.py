@@ -45,9 +45,7 @@ class History:
 
     def validated(self, step: int, accuracy: WarpAccuracy) -> None:
         row = {"step": step, **asdict(accuracy)}
-        row |= {
-            f"accuracy_{bound:g}px": value for bound, value in zip(ACCURACIES_PX, row.pop("accuracy"), strict=True)
-        }
+        row |= {f"accuracy_{bound:g}px": value for bound, value in zip(ACCURACIES_PX, row.pop("accuracy"), strict=True)}
         row["refined_shift_x_px"], row["refined_shift_y_px"] = row.pop("refined_shift_px") or ("", "")
         self._append(VALIDATIONS, row)
 

@@ -23,14 +23,12 @@ _NEAR_PX, _FOUND_PX = 3.0, 1.5
 
 
 def target_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Divergence of the head's 65 probabilities in each cell from the target's; both logits (B, 65, h, w)."""
-    wanted = torch.log_softmax(target.float(), 1)
-    return F.kl_div(torch.log_softmax(logits.float(), 1), wanted, reduction="none", log_target=True).sum(1).mean()
+    """Divergence of the head's probabilities in each cell from the target's; logits, probabilities (B, 65, h, w)."""
+    likelihood = torch.log_softmax(logits.float(), 1)
+    return F.kl_div(likelihood, target, reduction="none").sum(1).mean()
 
 
-def consistency_losses(
-    logits0: Tensor, logits1: Tensor, to0: Tensor, visible: Tensor
-) -> tuple[Tensor, Tensor]:
+def consistency_losses(logits0: Tensor, logits1: Tensor, to0: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
     """For keypoints of image 1 that image 0 shows: distance in px to image 0's nearest, and a reward of being found.
 
     Returns (localisation, repeatability), both to be minimised.

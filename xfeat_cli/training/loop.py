@@ -112,7 +112,7 @@ class Trainer:
 
     def run(self, after_step: Callable[[StepReport], None]) -> None:
         """Step until the run is done. Raises TrainingError when the loss is no number any more."""
-        self.model.train()
+        self.model.learn_only(self.config.parts)
         while self.progress < 1:
             started = time.monotonic()
             report = self._step()

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from xfeat_cli.coordinates import cell_to_pixel, pixel_to_cell, pixel_to_grid
+from xfeat_cli.coordinates import pixel_to_cell, pixel_to_grid
 from xfeat_cli.matching.labels import Labels
 from xfeat_cli.model.network import CELL
 
@@ -40,11 +40,11 @@ class Correspondences:
 
 
 def choose_correspondences(
-    generator: Generator, logits1: Tensor, to0: Tensor, visible: Tensor, count: int
+    generator: Generator, probabilities1: Tensor, to0: Tensor, visible: Tensor, count: int
 ) -> Correspondences:
-    """At most one point in a cell of image 1, likelier where its keypoint logits (B, 65, h, w) are high."""
-    batch, _, rows, columns = logits1.shape
-    likely = torch.log_softmax(logits1.detach().float(), 1)[:, :-1].flatten(2)
+    """At most one point in a cell of image 1, likelier where a keypoint is likely: probabilities (B, 65, h, w)."""
+    batch, _, rows, columns = probabilities1.shape
+    likely = probabilities1[:, :-1].flatten(2).clamp_min(1e-6).log()
     gumbel = -torch.rand(likely.shape, generator=generator, device=generator.device).clamp(1e-6, 1 - 1e-6).log()
     anywhere = torch.rand((batch, 1, likely.shape[2]), generator=generator, device=generator.device) < _RANDOM_POSITIONS
     inside = torch.where(anywhere, -gumbel.log(), likely - gumbel.log()).argmax(1)
@@ -140,7 +140,11 @@ def match_cells(
 
 
 def refiner_loss(
-    refiner: Callable[[Tensor, Tensor], Tensor], features0: Tensor, features1: Tensor, cells: CellMatches, labels: Labels
+    refiner: Callable[[Tensor, Tensor], Tensor],
+    features0: Tensor,
+    features1: Tensor,
+    cells: CellMatches,
+    labels: Labels,
 ) -> Tensor:
     """Cross-entropy of the refiner's answer for raw descriptors of matched cells."""
     d0 = features0.flatten(2)[cells.image, :, cells.cell0]
@@ -152,9 +156,3 @@ def refiner_loss(
 def teacher_descriptor_loss(features: Tensor, taught: Tensor) -> Tensor:
     """One minus the cosine between the network's and the teacher's descriptors (B, 64, h, w) of all cells."""
     return (1 - F.cosine_similarity(features, taught, dim=1)).mean()
-
-
-def cell_centres(rows: int, columns: int, device: torch.device) -> Tensor:
-    """(rows × columns, 2) pixel positions of the cells' centres."""
-    cell = torch.arange(rows * columns, device=device)
-    return torch.stack([cell_to_pixel(cell % columns, CELL), cell_to_pixel(cell // columns, CELL)], -1)

@@ -85,8 +85,8 @@ def load_photos(
             photos[file.name] = photo
     if len(photos) < MIN_PHOTOS:
         raise UsageError(
-            f"{len(photos)} usable photographs in {', '.join(map(str, folders))}; training needs at least {MIN_PHOTOS}, "
-            f"each at least {MIN_SIDE} px on its shorter side"
+            f"{len(photos)} usable photographs in {', '.join(map(str, folders))}; training needs at least "
+            f"{MIN_PHOTOS}, each at least {MIN_SIDE} px on its shorter side"
         )
     return photos
 

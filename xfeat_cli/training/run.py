@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import multiprocessing
+import torch.nn.functional as F
+from torch import Tensor, multiprocessing
 
 from xfeat_cli import __version__
 from xfeat_cli.config import Precision
@@ -24,7 +25,7 @@ from xfeat_cli.model.network import CELL, XFeatNetwork
 from xfeat_cli.model.runtime import Runtime, resolve_device
 from xfeat_cli.training import checkpoint, parallel
 from xfeat_cli.training.config import TrainConfig
-from xfeat_cli.training.corners import corner_logits
+from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.history import History
 from xfeat_cli.training.loop import Observer, StepReport, Trainer
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
@@ -65,7 +66,9 @@ def train(
     precision = _precision(config.precision, device)
     processes = _processes(config, device)
     folder = _folder(output, overwrite)
-    all_photos = load_photos([Path(f) for f in images], config.photo_size, config.max_photos, config.seed, observer.note)
+    all_photos = load_photos(
+        [Path(f) for f in images], config.photo_size, config.max_photos, config.seed, observer.note
+    )
     learned, held_out = split_held_out(all_photos, config.held_out, config.seed)
     photos = Photos([learned[name] for name in sorted(learned)])
     settings = _settings(config, photos, precision, processes)
@@ -132,6 +135,8 @@ def _checked(config: TrainConfig) -> TrainConfig:
             raise UsageError(f"{name} is {width}x{height}; both sides must be multiples of {multiple}, from 64 on")
     if config.steps < 1 or (config.minutes is not None and config.minutes <= 0):
         raise UsageError("steps and minutes must be positive")
+    if not config.parts:
+        raise UsageError("no part to train: name network, keypoints or refiner")
     if config.batch < 1 or config.points < 1:
         raise UsageError("batch and points must be at least 1")
     if not 0 < config.learning_rate < 1:
@@ -239,11 +244,14 @@ class _Work:
 def _guides(config: TrainConfig, device: torch.device) -> Guides:
     if config.teacher is not None:
         teacher = _frozen(config.teacher, device)
-        return Guides(lambda image: teacher(image)[1], teacher)
+        return Guides(_detector(teacher), teacher)
     if config.init is not None:
-        head = _frozen(config.init, device).keypoint_head
-        return Guides(lambda image: head(torch.nn.functional.pixel_unshuffle(image, CELL)))
-    return Guides(corner_logits)
+        return Guides(_detector(_frozen(config.init, device)))
+    return Guides(corner_probabilities)
+
+
+def _detector(network: XFeatNetwork) -> Callable[[Tensor], Tensor]:
+    return lambda image: torch.softmax(network.keypoint_head(F.pixel_unshuffle(image, CELL)), 1)
 
 
 def _frozen(name: str, device: torch.device) -> XFeatNetwork:
@@ -293,5 +301,3 @@ def _work(work: _Work, rank: int, meeting_file: str) -> None:
     parallel.join(rank, work.processes, meeting_file)
     work.trainer(rank).run(lambda report: None)
     parallel.leave()
-
-

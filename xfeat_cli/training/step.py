@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model.decode import prepare
-from xfeat_cli.model.network import Refiner, XFeatNetwork
+from xfeat_cli.model.network import CELL, Refiner, XFeatNetwork
 from xfeat_cli.synthesis.geometry import Strength
 from xfeat_cli.synthesis.light import Light
 from xfeat_cli.synthesis.pairs import Pairs, make_pairs
 from xfeat_cli.training import keypoint_losses, losses
-from xfeat_cli.training.config import TrainConfig
+from xfeat_cli.training.config import Part, TrainConfig
 from xfeat_cli.training.photos import cut_canvases
 
 STRENGTH = Strength()
@@ -34,6 +35,21 @@ class Model(nn.Module):
         self.network = XFeatNetwork()
         self.refiner = Refiner()
 
+    def parts(self) -> dict[Part, list[nn.Module]]:
+        """The modules of each part."""
+        head = self.network.keypoint_head
+        return {
+            Part.NETWORK: [module for module in self.network.children() if module is not head],
+            Part.KEYPOINTS: [head],
+            Part.REFINER: [self.refiner],
+        }
+
+    def learn_only(self, parts: Sequence[Part]) -> None:
+        """Freeze the other parts, their running statistics too."""
+        for part, modules in self.parts().items():
+            for module in modules:
+                module.train(part in parts).requires_grad_(part in parts)
+
     def weights(self) -> dict[str, Tensor]:
         """The tensors of a weights file, by name; not copies."""
         return self.network.state_dict() | self.refiner.state_dict()
@@ -48,9 +64,9 @@ class Model(nn.Module):
 class Guides:
     """What the network is taught by beside the correspondences.
 
-    detector: prepared images (B, 1, H, W) → keypoint logits (B, 65, h, w), the target of the keypoint head where there
-    is no teacher. teacher: its outputs on the images before the change of light are what the network learns to give
-    after it.
+    detector: prepared images (B, 1, H, W) → probabilities (B, 65, h, w), the target of the keypoint head, which sees
+    the same images: a target from clean ones would be learned as a blur. teacher: a network whose descriptors and
+    reliability on images before the change of light are what the network learns to give after it.
     """
 
     detector: Callable[[Tensor], Tensor]
@@ -67,34 +83,64 @@ def compute_losses(
     generator: Generator, model: Model, guides: Guides, pairs: Pairs, config: TrainConfig
 ) -> dict[str, Tensor]:
     """Each loss of a batch by the name of its factor in `LossWeights`, not yet multiplied."""
-    count = len(pairs.image0)
-    features, logits, reliability = model.network(_prepared(pairs.image0, pairs.image1))
-    features, logits, reliability = features.float(), logits.float(), reliability.float()
-    features0, features1 = features[:count], features[count:]
+    images, clean = _prepared(pairs.image0, pairs.image1), _prepared(pairs.clean0, pairs.clean1)
+    found: dict[str, Tensor] = {}
     with torch.no_grad():
-        clean = _prepared(pairs.clean0, pairs.clean1)
-        taught = guides.teacher(clean) if guides.teacher is not None else None
-        target = guides.detector(clean) if taught is None else taught[1]
-    chosen = losses.choose_correspondences(generator, target[count:], pairs.to0, pairs.visible, config.points)
-    descriptor, confidence = losses.descriptor_loss(features0, features1, chosen)
-    cells = losses.match_cells(
-        generator, pairs.to0, pairs.visible, (features.shape[2], features.shape[3]), _CELLS, CENTRE
-    )
-    localisation, repeatability = keypoint_losses.consistency_losses(
-        logits[:count], logits[count:], pairs.to0, pairs.visible
-    )
-    found = {
-        "descriptor": descriptor,
-        "reliability": losses.reliability_loss(reliability[:count], reliability[count:], chosen, confidence),
+        target = guides.detector(images)
+    if Part.KEYPOINTS in config.parts:
+        found |= _keypoint_losses(model, images, target, pairs)
+    if Part.NETWORK in config.parts or Part.REFINER in config.parts:
+        with torch.set_grad_enabled(Part.NETWORK in config.parts):
+            features = model.network.describe(images).float()
+        if Part.NETWORK in config.parts:
+            found |= _network_losses(generator, model, guides, features, clean, target, pairs, config)
+        if Part.REFINER in config.parts:
+            found["refiner"] = _refiner_loss(generator, model, features, pairs)
+    return found
+
+
+def _keypoint_losses(model: Model, images: Tensor, target: Tensor, pairs: Pairs) -> dict[str, Tensor]:
+    logits = model.network.keypoint_head(F.pixel_unshuffle(images, CELL)).float()
+    one, two = logits.chunk(2)
+    localisation, repeatability = keypoint_losses.consistency_losses(one, two, pairs.to0, pairs.visible)
+    return {
         "keypoint": keypoint_losses.target_loss(logits, target),
         "localisation": localisation,
         "repeatability": repeatability,
-        "refiner": losses.refiner_loss(model.refiner, features0, features1, cells, CENTRE),
     }
-    if taught is not None:
-        found["teacher"] = losses.teacher_descriptor_loss(features, taught[0].float())
-        found["teacher_reliability"] = (reliability - taught[2].float()).abs().mean()
+
+
+def _network_losses(
+    generator: Generator,
+    model: Model,
+    guides: Guides,
+    features: Tensor,
+    clean: Tensor,
+    target: Tensor,
+    pairs: Pairs,
+    config: TrainConfig,
+) -> dict[str, Tensor]:
+    reliability = model.network.heatmap_head(features).float()
+    target1 = target[len(pairs.image0) :]
+    chosen = losses.choose_correspondences(generator, target1, pairs.to0, pairs.visible, config.points)
+    descriptor, confidence = losses.descriptor_loss(*features.chunk(2), chosen)
+    found = {
+        "descriptor": descriptor,
+        "reliability": losses.reliability_loss(*reliability.chunk(2), chosen, confidence),
+    }
+    if guides.teacher is not None:
+        with torch.no_grad():
+            taught = guides.teacher.describe(clean).float()
+            taught_reliability = guides.teacher.heatmap_head(taught)
+        found["teacher"] = losses.teacher_descriptor_loss(features, taught)
+        found["teacher_reliability"] = (reliability - taught_reliability).abs().mean()
     return found
+
+
+def _refiner_loss(generator: Generator, model: Model, features: Tensor, pairs: Pairs) -> Tensor:
+    size = (features.shape[2], features.shape[3])
+    cells = losses.match_cells(generator, pairs.to0, pairs.visible, size, _CELLS, CENTRE)
+    return losses.refiner_loss(model.refiner, *features.chunk(2), cells, CENTRE)
 
 
 def total(found: dict[str, Tensor], config: TrainConfig) -> Tensor:
