@@ -56,6 +56,9 @@ def train(
     learning_rate: Annotated[
         float, typer.Option("--learning-rate", help="Of Muon; annealed to nearly 0.")
     ] = _DEFAULT.learning_rate,
+    ema: Annotated[
+        float, typer.Option("--ema", help="Decay of the averaged weights, which are what is saved.")
+    ] = _DEFAULT.ema,
     held_out: Annotated[
         int, typer.Option("--held-out", min=1, help="Photographs kept for validation, at most a fifth.")
     ] = _DEFAULT.held_out,
@@ -111,6 +114,7 @@ def train(
             crop=_size("--crop", crop),
             late_crop=_size("--late-crop", late_crop),
             learning_rate=learning_rate,
+            ema=ema,
             held_out=held_out,
             max_photos=max_photos,
             validate_every=validate_every,
