@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -140,7 +140,7 @@ class TrainConsole:
         self._quiet = quiet
         self._started = self._last_line = time.monotonic()
         self._first_progress: float | None = None
-        self._bar = None
+        self._bar: Any = None
 
     def note(self, text: str) -> None:
         if not self._quiet:

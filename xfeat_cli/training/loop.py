@@ -132,7 +132,7 @@ class Trainer:
         with self._autocast():
             found = compute_losses(generator, self.model, self._guides, pairs, config)
             loss = total(found, config)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         parallel.average(self.model)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         values = parallel.average_numbers([float(loss.detach()), *(float(one.detach()) for one in found.values())])

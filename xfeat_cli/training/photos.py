@@ -43,7 +43,10 @@ class Photos(Sequence[Tensor]):
 
     def to(self, device: torch.device) -> Photos:
         """The same photographs, held by a device; on a CPU where other processes see them."""
-        self._pixels = self._pixels.to(device) if device.type != "cpu" else self._pixels.share_memory_()
+        if device.type == "cpu":
+            self._pixels.share_memory_()  # type: ignore[no-untyped-call]
+        else:
+            self._pixels = self._pixels.to(device)
         return self
 
     def digest(self) -> str:

@@ -101,8 +101,7 @@ def compute_losses(
 
 def _keypoint_losses(model: Model, images: Tensor, target: Tensor, pairs: Pairs) -> dict[str, Tensor]:
     logits = model.network.keypoint_head(F.pixel_unshuffle(images, CELL)).float()
-    one, two = logits.chunk(2)
-    localisation, repeatability = keypoint_losses.consistency_losses(one, two, pairs.to0, pairs.visible)
+    localisation, repeatability = keypoint_losses.consistency_losses(*_halves(logits), pairs.to0, pairs.visible)
     return {
         "keypoint": keypoint_losses.target_loss(logits, target),
         "localisation": localisation,
@@ -122,11 +121,12 @@ def _network_losses(
 ) -> dict[str, Tensor]:
     reliability = model.network.heatmap_head(features).float()
     target1 = target[len(pairs.image0) :]
+    features0, features1 = _halves(features)
     chosen = losses.choose_correspondences(generator, target1, pairs.to0, pairs.visible, config.points)
-    descriptor, confidence = losses.descriptor_loss(*features.chunk(2), chosen)
+    descriptor, confidence = losses.descriptor_loss(features0, features1, chosen)
     found = {
         "descriptor": descriptor,
-        "reliability": losses.reliability_loss(*reliability.chunk(2), chosen, confidence),
+        "reliability": losses.reliability_loss(*_halves(reliability), chosen, confidence),
     }
     if guides.teacher is not None:
         with torch.no_grad():
@@ -140,7 +140,13 @@ def _network_losses(
 def _refiner_loss(generator: Generator, model: Model, features: Tensor, pairs: Pairs) -> Tensor:
     size = (features.shape[2], features.shape[3])
     cells = losses.match_cells(generator, pairs.to0, pairs.visible, size, _CELLS, CENTRE)
-    return losses.refiner_loss(model.refiner, *features.chunk(2), cells, CENTRE)
+    return losses.refiner_loss(model.refiner, *_halves(features), cells, CENTRE)
+
+
+def _halves(batch: Tensor) -> tuple[Tensor, Tensor]:
+    """What belongs to images 0 and what to images 1."""
+    one, two = batch.chunk(2)
+    return one, two
 
 
 def total(found: dict[str, Tensor], config: TrainConfig) -> Tensor:
