@@ -62,3 +62,14 @@ def test_nothing_is_reported_to_anyone(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
     assert run.stdout.strip() == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_may_share_its_very_first_use() -> None:
+    program = (
+        "import torch; from concurrent.futures import ThreadPoolExecutor; from xfeat_cli.model import weights; "
+        "from xfeat_cli.model.openvino_network import OpenVinoNetwork; "
+        "from xfeat_cli.model.torch_network import folded_network; "
+        "network = OpenVinoNetwork(folded_network(weights.load('default')), streams=4, bf16=False); "
+        "list(ThreadPoolExecutor(4).map(network.heads, [torch.zeros(1, 1, 64, 64)] * 8))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)

@@ -17,12 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xfeat_cli.model.network import CELL, BasicLayer, XFeatNetwork
+from xfeat_cli.model.network import CELL, STRIDE, BasicLayer, XFeatNetwork
 
 _SKIP = 4
 """Side of the blocks that the skip connection averages."""
 
 _CONVERTER = "openvino.tools.ovc"
+
+_FIRST_USE = threading.Lock()
+"""OpenVINO 2026.4 deadlocks with Python's own lock when two threads convert an array for the first time at once."""
 
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -68,7 +71,6 @@ class OpenVinoNetwork:
         self._options = options
         self._network = network
         self._compiled: dict[bool, Any] = {}
-        self._lock = threading.Lock()
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `Runtime.heads`, float32, channels last in memory."""
@@ -81,13 +83,17 @@ class OpenVinoNetwork:
         return features, reliability
 
     def _run(self, image: Tensor, with_keypoints: bool) -> list[Tensor]:
-        with self._lock:
+        with _FIRST_USE:
             if with_keypoints not in self._compiled:
-                model = _model(self._network, with_keypoints)
-                self._compiled[with_keypoints] = self._core.compile_model(model, "CPU", self._options)
-        request = self._compiled[with_keypoints].create_infer_request()
-        outputs = request.infer([image.float().contiguous().numpy()], share_inputs=True)
-        return [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs.values()]
+                model = self._core.compile_model(_model(self._network, with_keypoints), "CPU", self._options)
+                _infer(model, np.zeros((1, 1, STRIDE, STRIDE), np.float32))
+                self._compiled[with_keypoints] = model
+        outputs = _infer(self._compiled[with_keypoints], image.float().contiguous().numpy())
+        return [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs]
+
+
+def _infer(model: Any, image: np.ndarray) -> list[np.ndarray]:
+    return list(model.create_infer_request().infer([image], share_inputs=True).values())
 
 
 def _model(network: XFeatNetwork, with_keypoints: bool) -> Any:
