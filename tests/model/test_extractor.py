@@ -40,7 +40,8 @@ def _same(a: Features, b: Features) -> bool:
 
 
 def _photo(image: np.ndarray, mask: np.ndarray | None = None, longest: int = 0) -> Photo:
-    return Photo("photo.jpg", to_gray(image, longest), (image.shape[1], image.shape[0]), "", mask)
+    size = (image.shape[1], image.shape[0])
+    return Photo("photo.jpg", to_gray(image, longest), size, size, mask=mask)
 
 
 def test_features_of_a_photograph(xfeat: XFeat, photograph: np.ndarray) -> None:
@@ -158,6 +159,19 @@ def test_keypoints_are_pixels_of_the_given_image(resize: int, expected: tuple[fl
     model.runtime = _FakeRuntime()  # type: ignore[assignment]
     features = model.detect(np.zeros((96, 128), np.uint8))
     np.testing.assert_allclose(features.keypoints, [expected], atol=1e-4)
+
+
+def test_keypoints_of_a_photo_that_its_decoder_reduced_are_stored_pixels() -> None:
+    """161 × 99 decoded to half: 80 × 49 pixels, which show 160 × 98."""
+    model = XFeat(device="cpu")
+    model.runtime = _FakeRuntime()  # type: ignore[assignment]
+    mask = np.ones((99, 161), bool)
+    photo = Photo("photo.jpg", np.zeros((49, 80), np.float32), (161, 99), (160, 98), mask=mask)
+    (features,) = model.detect_photos([photo])
+    assert features.image_size == (161, 99)
+    np.testing.assert_allclose(features.keypoints, [(20.5, 40.5)], atol=1e-4)
+    mask[40:42, 20:22] = False
+    assert len(model.detect_photos([photo])[0]) == 0
 
 
 @pytest.mark.parametrize("resize", [0, 120])

@@ -304,7 +304,8 @@ def _root(images: list[ImageFile]) -> Path:
 
 
 def _photo(gray: Tensor) -> Photo:
-    return Photo("photograph", gray.cpu().numpy(), (gray.shape[1], gray.shape[0]), "")
+    size = (gray.shape[1], gray.shape[0])
+    return Photo("photograph", gray.cpu().numpy(), size, size)
 
 
 def _as_features(descriptors: Tensor) -> Features:

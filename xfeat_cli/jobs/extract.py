@@ -96,6 +96,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "decoding": config.decoding.value,
         "top_k": config.features_per_image,
         "resize": config.resize,
+        "reduction": "dct, area",  # what reduces an image to that size
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
         "masks": "yes" if masks else "no",
@@ -205,7 +206,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
 
 def _uncertainty(photo: Photo) -> float:
     """One pixel of the image that the network saw, in stored-image pixels."""
-    return photo.size[0] / photo.gray.shape[1]
+    return photo.shown[0] / photo.gray.shape[1]
 
 
 def _report(photo: Photo, features: Features) -> Report:

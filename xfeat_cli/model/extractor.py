@@ -129,7 +129,7 @@ class XFeat:
             passes = [self.runtime.cells(decode.prepare(_scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
             decoded = decode.semi_dense(passes, size, top_k, mask)
         return [
-            _without_masked(_to_stored(one, size, photo.size), photo.mask)
+            _without_masked(_to_stored(one, size, photo), photo.mask)
             for one, photo in zip(decoded, photos, strict=True)
         ]
 
@@ -138,10 +138,13 @@ class XFeat:
         top_k = self.config.features_per_image
         try:
             if self.config.mode is Mode.SPARSE:
-                return reference.sparse(self.runtime.heads, gray, photo.size, top_k, self.config.detection_threshold)
-            return reference.semi_dense(self.runtime.heads, gray, photo.size, top_k)
+                threshold = self.config.detection_threshold
+                features = reference.sparse(self.runtime.heads, gray, photo.shown, top_k, threshold)
+            else:
+                features = reference.semi_dense(self.runtime.heads, gray, photo.shown, top_k)
         except ImageError as error:
             raise ImageError(f"{photo.name}: {error}") from None
+        return replace(features, image_size=photo.size)
 
 
 def _checked(config: ExtractConfig) -> ExtractConfig:
@@ -167,7 +170,9 @@ def _checked(config: ExtractConfig) -> ExtractConfig:
 
 
 def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
-    return Photo(str(index), to_gray(np.asarray(image), resize), (image.shape[1], image.shape[0]), "")
+    gray = to_gray(np.asarray(image), resize)
+    size = (image.shape[1], image.shape[0])
+    return Photo(str(index), gray, size, size)
 
 
 def _scaled(gray: Tensor, size: tuple[int, int]) -> Tensor:
@@ -181,7 +186,9 @@ def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArra
     masks = np.ones((len(photos), *size), bool)
     for row, photo in zip(masks, photos, strict=True):
         if photo.mask is not None:
-            row[:] = cv2.resize(photo.mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+            width, height = photo.shown
+            shown = photo.mask[:height, :width].astype(np.uint8)
+            row[:] = cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0
     return masks
 
 
@@ -201,13 +208,13 @@ def _without_masked(features: Features, mask: npt.NDArray[np.bool_] | None) -> F
     )
 
 
-def _to_stored(decoded: Decoded, size: tuple[int, int], stored_size: tuple[int, int]) -> Features:
-    stretch = decoded.points.new_tensor([stored_size[0] / size[1], stored_size[1] / size[0]])
+def _to_stored(decoded: Decoded, size: tuple[int, int], photo: Photo) -> Features:
+    stretch = decoded.points.new_tensor([photo.shown[0] / size[1], photo.shown[1] / size[0]])
     scales = None if decoded.scales is None else (decoded.scales * stretch.mean()).cpu().numpy()
     return Features(
         rescale(decoded.points, stretch).cpu().numpy(),  # type: ignore[arg-type]
         decoded.scores.cpu().numpy(),
         decoded.descriptors.cpu().numpy(),
-        stored_size,
+        photo.size,
         scales,
     )
