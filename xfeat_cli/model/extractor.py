@@ -176,6 +176,11 @@ def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
 
 
 def _scaled(gray: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, H, W) at another size, bilinear, averaged where it gets smaller."""
+    if gray.device.type == "cpu" and size > gray.shape[1:]:
+        return torch.from_numpy(
+            np.stack([cv2.resize(g, size[::-1], interpolation=cv2.INTER_LINEAR) for g in gray.numpy()])
+        )
     return F.interpolate(gray[:, None], size, mode="bilinear", antialias=True)[:, 0]
 
 
