@@ -49,6 +49,7 @@ OWNERS = {
     "h5py": {"store", "benchmark.baseline"},
     "torch": {"model", "matching", "jobs", "benchmark"},
     "safetensors": {"model"},
+    "openvino": {"model.openvino_network"},
     "PIL": {"images", "demo", "positions"},
     "cv2": {"images", "model", "demo", "benchmark"},
     "filelock": {"store"},

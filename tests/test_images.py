@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from xfeat_cli.coordinates import rescale
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import ImageFile, decode, digest, file_digest, find_images, read_photo, to_gray
 
@@ -354,6 +355,55 @@ def test_images_are_never_enlarged(longest: int) -> None:
 
 
 # Reading
+
+
+def _ramp_jpeg(width: int, height: int, **options: Any) -> bytes:
+    """A gray ramp: the value of a pixel is x + y / 2, in steps of one so that JPEG keeps it."""
+    ramp = np.add.outer(np.arange(height) / 2, np.arange(width)).round().astype(np.uint8)
+    return _encode(ramp, "JPEG", quality=100, **options)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize(
+    ("size", "longest", "shown"),
+    [
+        ((161, 99), 0, (161, 99)),
+        ((161, 99), 81, (161, 99)),  # 80.5 would be less than asked for
+        ((161, 99), 80, (160, 98)),
+        ((161, 99), 41, (160, 98)),
+        ((161, 99), 40, (160, 96)),
+        ((167, 103), 20, (160, 96)),
+        ((160, 96), 10, (160, 96)),
+    ],
+)
+def test_a_jpeg_reduced_by_its_decoder_shows_the_same_places(
+    tmp_path: Path, colour: bool, size: tuple[int, int], longest: int, shown: tuple[int, int]
+) -> None:
+    data = _ramp_jpeg(*size)
+    if colour:
+        data = _encode(Image.open(io.BytesIO(data)).convert("RGB"), "JPEG", quality=100, subsampling=2)
+    photo = read_photo(_write(tmp_path, "a.jpg", data), longest)
+    assert (photo.size, photo.shown) == (size, shown)
+    height, width = photo.gray.shape
+    assert max(width, height) == (longest or max(size))
+    x, y = (rescale(np.arange(n), s / n) for n, s in ((width, shown[0]), (height, shown[1])))
+    inner = photo.gray[1:-1, 1:-1] * 255
+    np.testing.assert_allclose(inner, np.add.outer(y[1:-1] / 2, x[1:-1]), atol=1.5)
+    assert abs((inner - np.add.outer(y[1:-1] / 2, x[1:-1])).mean()) < 0.3
+
+
+def test_a_damaged_jpeg_is_an_error_at_any_reduction(tmp_path: Path) -> None:
+    data = _ramp_jpeg(160, 96)
+    image = _write(tmp_path, "a.jpg", data[: len(data) // 2])
+    with pytest.raises(ImageError, match=r"a\.jpg"):
+        read_photo(image, 20)
+
+
+@pytest.mark.parametrize("size", [(3, 160), (1, 160), (160, 7)])
+def test_a_narrow_jpeg_keeps_a_column(tmp_path: Path, size: tuple[int, int]) -> None:
+    photo = read_photo(_write(tmp_path, "a.jpg", _ramp_jpeg(*size)), 20)
+    assert min(photo.gray.shape) == 1
+    assert min(photo.shown) >= 1
 
 
 def _write(folder: Path, name: str, data: bytes) -> ImageFile:

@@ -23,6 +23,12 @@ class Precision(str, Enum):
     FP16 = "fp16"
 
 
+class Backend(str, Enum):
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
 TOP_K = {Mode.SPARSE: 4096, Mode.SEMI_DENSE: 10_000}
 
 
@@ -37,8 +43,10 @@ class ExtractConfig:
     detection_threshold: least heatmap probability of a sparse keypoint.
     decoding: ours, or the authors' arithmetic with its known faults.
     device: auto, cpu, cuda, cuda:N or mps.
-    precision: arithmetic of the network; auto = fp16 on CUDA, fp32 elsewhere.
-    batch_size: images of one size that the network sees at once; None = chosen for the device.
+    precision: arithmetic of the network; auto = fp16 on CUDA, bf16 on a CPU that multiplies it natively (AVX512-bf16 or
+        AMX), fp32 elsewhere.
+    backend: what computes the network; auto = OpenVINO on a CPU if it is installed, else torch.
+    batch_size: images of one size that a GPU sees at once; None = chosen for the device.
     """
 
     mode: Mode = Mode.SPARSE
@@ -49,6 +57,7 @@ class ExtractConfig:
     decoding: Decoding = Decoding.DEFAULT
     device: str = "auto"
     precision: Precision = Precision.AUTO
+    backend: Backend = Backend.AUTO
     batch_size: int | None = None
 
     @property

@@ -33,6 +33,12 @@ _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "J
 
 _DIRECT_MODES = {"L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR}
 
+_REDUCED_MODES = {
+    "L": {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 8: cv2.IMREAD_REDUCED_GRAYSCALE_8},
+    "RGB": {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8},
+}
+"""By how many times smaller the image becomes."""
+
 _STRIP_ROWS = 128
 
 _ORIENTATION = 0x0112
@@ -53,6 +59,8 @@ class Photo:
 
     gray: (h, w) float32 in [0, 1], reduced for the network.
     size: (width, height) as stored.
+    shown: (width, height) in stored pixels of what `gray` shows, from the first pixel on: the whole image, or all but
+    at most 7 columns and rows of one that its decoder reduced.
     mask: (height, width) bool at stored size, False = ignore, or None.
     digest: BLAKE2b of the file's bytes; mask_digest likewise, empty without a mask.
     file_bytes, file_mtime_ns: the file's size and time of change.
@@ -61,7 +69,8 @@ class Photo:
     name: str
     gray: FloatArray
     size: tuple[int, int]
-    digest: str
+    shown: tuple[int, int]
+    digest: str = ""
     mask: npt.NDArray[np.bool_] | None = None
     mask_digest: str = ""
     file_bytes: int = 0
@@ -132,8 +141,8 @@ def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Pho
     if not _is_utf8(image.name):
         raise ImageError(f"{image.name!r}: the file's name is not valid UTF-8; rename it")
     data = _read_bytes(image.path)
-    pixels = decode(data, image.path)
-    size = (pixels.shape[1], pixels.shape[0])
+    decoded = _decode(data, image.path, longest)
+    size = decoded.size
     mask, mask_digest = None, ""
     if masks is not None:
         mask_path = masks / f"{image.name}.png"
@@ -142,7 +151,15 @@ def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Pho
             mask_digest = digest(mask_data)
             mask = _mask(decode(mask_data, mask_path), size, mask_path)
     return Photo(
-        image.name, to_gray(pixels, longest), size, digest(data), mask, mask_digest, len(data), _modified(image.path)
+        image.name,
+        to_gray(decoded.pixels, longest),
+        size,
+        decoded.shown,
+        digest(data),
+        mask,
+        mask_digest,
+        len(data),
+        _modified(image.path),
     )
 
 
@@ -161,19 +178,35 @@ def decode(data: bytes, path: Path) -> npt.NDArray:
 
     Raises ImageError for anything that is not one whole image; `path` is for the message only.
     """
+    return _decode(data, path).pixels
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """pixels: as of `decode`, of the first `shown` (width, height) stored pixels of an image of `size`."""
+
+    pixels: npt.NDArray
+    size: tuple[int, int]
+    shown: tuple[int, int]
+
+
+def _decode(data: bytes, path: Path, longest: int = 0) -> _Decoded:
+    """As `decode`, but a JPEG comes reduced where it is at least twice as long as `longest` px (0 = as it is)."""
     if not data:
         raise ImageError(f"{path}: the file is empty")
     try:
         with Image.open(io.BytesIO(data), formats=_known_formats()) as image:
             if image.format in ("JPEG", "MPO") and image.mode in _DIRECT_MODES and _ends_whole(data):
-                pixels = cv2.imdecode(
-                    np.frombuffer(data, np.uint8), _DIRECT_MODES[image.mode] | cv2.IMREAD_IGNORE_ORIENTATION
-                )
+                times = _reduction(image.size, longest)
+                mode = _REDUCED_MODES[image.mode].get(times, _DIRECT_MODES[image.mode])
+                pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
                 if pixels is None:
                     raise ImageError(f"{path}: damaged {image.format} file")
-                return pixels
+                return _without_partial_pixels(pixels, image.size, times)
             orientation = image.getexif().get(_ORIENTATION) if image.format == "TIFF" else None
-            return _as_stored(_decode_with_pillow(image, data, path), orientation)
+            pixels = _as_stored(_decode_with_pillow(image, data, path), orientation)
+            size = (pixels.shape[1], pixels.shape[0])
+            return _Decoded(pixels, size, size)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -185,6 +218,17 @@ def decode(data: bytes, path: Path) -> npt.NDArray:
         raise ImageError(f"{path}: not enough memory to decode it") from None
     except Exception as error:  # decoders of damaged files raise whatever they please
         raise ImageError(f"{path}: damaged or truncated image ({str(error).strip() or type(error).__name__})") from None
+
+
+def _reduction(size: tuple[int, int], longest: int) -> int:
+    """How many times smaller (1, 2, 4 or 8) a JPEG may come from its decoder and still be `longest` px long."""
+    return next((times for times in (8, 4, 2) if longest and max(size) >= times * longest and min(size) >= times), 1)
+
+
+def _without_partial_pixels(pixels: npt.NDArray, size: tuple[int, int], times: int) -> _Decoded:
+    """Drop the last column and row where they show fewer than `times` stored pixels: a decoder rounds sizes up."""
+    columns, rows = (side // times for side in size)
+    return _Decoded(pixels[:rows, :columns], size, (columns * times, rows * times))
 
 
 def _decode_with_pillow(image: Image.Image, data: bytes, path: Path) -> npt.NDArray:

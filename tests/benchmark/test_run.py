@@ -28,6 +28,8 @@ CONTRACT = [
     "match_4096",
     "refine_semidense",
     "extract_folder",
+    "extract_1536x1024",
+    "extract_3072x2048",
     "match_pairs",
 ]
 
@@ -42,6 +44,8 @@ def images(tmp_path: Path, photograph: np.ndarray, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cases, "VGA", (64, 96))
     monkeypatch.setattr(cases, "LARGE", (96, 128))
     monkeypatch.setattr(cases, "_KEYPOINTS", 200)
+    monkeypatch.setattr(cases, "PHOTO", (96, 128))
+    monkeypatch.setattr(cases, "BIG_PHOTO", (128, 192))
     monkeypatch.setattr(machine, "_PRODUCT_SIDE", {"cpu": 64})
     monkeypatch.setattr(machine, "_PRODUCT_SECONDS", 0.0)
     return folder
@@ -54,7 +58,19 @@ def test_the_names_are_a_contract() -> None:
 def test_every_measurement_runs_and_the_json_is_one_object(images: Path, tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(command)
-    arguments = ["--images", str(images), "--seconds", "0", "--runs", "1", "--json", "--device", "cpu"]
+    arguments = [
+        "--images",
+        str(images),
+        "--seconds",
+        "0",
+        "--runs",
+        "1",
+        "--json",
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+    ]
     result = CliRunner().invoke(app, [*arguments, "--plot", str(tmp_path / "bars.png")], catch_exceptions=False)
     assert result.exit_code == 0
     found = json.loads(result.stdout)

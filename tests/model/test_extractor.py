@@ -40,7 +40,8 @@ def _same(a: Features, b: Features) -> bool:
 
 
 def _photo(image: np.ndarray, mask: np.ndarray | None = None, longest: int = 0) -> Photo:
-    return Photo("photo.jpg", to_gray(image, longest), (image.shape[1], image.shape[0]), "", mask)
+    size = (image.shape[1], image.shape[0])
+    return Photo("photo.jpg", to_gray(image, longest), size, size, mask=mask)
 
 
 def test_features_of_a_photograph(xfeat: XFeat, photograph: np.ndarray) -> None:
@@ -158,6 +159,19 @@ def test_keypoints_are_pixels_of_the_given_image(resize: int, expected: tuple[fl
     model.runtime = _FakeRuntime()  # type: ignore[assignment]
     features = model.detect(np.zeros((96, 128), np.uint8))
     np.testing.assert_allclose(features.keypoints, [expected], atol=1e-4)
+
+
+def test_keypoints_of_a_photo_that_its_decoder_reduced_are_stored_pixels() -> None:
+    """161 × 99 decoded to half: 80 × 49 pixels, which show 160 × 98."""
+    model = XFeat(device="cpu")
+    model.runtime = _FakeRuntime()  # type: ignore[assignment]
+    mask = np.ones((99, 161), bool)
+    photo = Photo("photo.jpg", np.zeros((49, 80), np.float32), (161, 99), (160, 98), mask=mask)
+    (features,) = model.detect_photos([photo])
+    assert features.image_size == (161, 99)
+    np.testing.assert_allclose(features.keypoints, [(20.5, 40.5)], atol=1e-4)
+    mask[40:42, 20:22] = False
+    assert len(model.detect_photos([photo])[0]) == 0
 
 
 @pytest.mark.parametrize("resize", [0, 120])
@@ -280,41 +294,42 @@ def test_bf16_finds_the_same_keypoints(sparse: XFeat, photograph: np.ndarray) ->
     assert (distance.min(1) < 0.1).mean() > 0.9
 
 
-@pytest.fixture
-def small_memory(sparse: XFeat, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Room for `sparse` to detect one photo at a time; the sizes of the batches that were tried."""
-    tried: list[int] = []
-    detect = XFeat._detect
+class _FullDevice:
+    """A GPU with room for so many photos at once; the sizes of the batches that were tried."""
 
-    def _detect(self: XFeat, photos: Sequence[Photo]) -> list[Features]:
-        tried.append(len(photos))
-        if len(photos) > 1:
+    def __init__(self, room: int) -> None:
+        self.device = torch.device("cuda")
+        self.room = room
+        self.tried: list[int] = []
+
+    def detect(self, photos: Sequence[Photo]) -> list[Features]:
+        self.tried.append(len(photos))
+        if len(photos) > self.room:
             raise torch.OutOfMemoryError
-        return detect(self, photos)
-
-    monkeypatch.setattr(XFeat, "_detect", _detect)
-    monkeypatch.setattr(sparse, "batch_size", 5)
-    return tried
+        nothing = np.zeros((0, 2), np.float32)
+        return [Features(nothing, nothing[:, 0], np.zeros((0, 64), np.float32), photo.size) for photo in photos]
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(
-    sparse: XFeat, photograph: np.ndarray, small_memory: list[int]
-) -> None:
-    images = [np.full((8 + i % 2, 8), i * 9, np.uint8) for i in range(16)] + [photograph]
-    sizes = [features.image_size for features in sparse.detect(images)]
-    assert sizes == [(8, 8 + i % 2) for i in range(16)] + [(240, 176)]
-    assert sparse.batch_size == 1
-    assert small_memory[0] == 5
-    assert small_memory[-10:] == [1] * 10  # the smaller batch stays
+def _on(device: _FullDevice, batch_size: int | None = None) -> XFeat:
+    model = XFeat(device="cpu", batch_size=batch_size)
+    model.runtime = device  # type: ignore[assignment]
+    model._detect = device.detect  # type: ignore[method-assign]
+    return model
 
 
-def test_a_photo_that_alone_is_too_much_is_an_image_error(sparse: XFeat, monkeypatch: pytest.MonkeyPatch) -> None:
-    def _detect(self: XFeat, photos: Sequence[Photo]) -> list[Features]:
-        raise torch.OutOfMemoryError
+def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
+    device = _FullDevice(room=1)
+    model = _on(device, batch_size=5)
+    images = [np.full((8 + i % 2, 8), i * 9, np.uint8) for i in range(16)]
+    assert [features.image_size for features in model.detect(images)] == [(8, 8 + i % 2) for i in range(16)]
+    assert model.batch_size == 1
+    assert device.tried[0] == 5
+    assert device.tried[-10:] == [1] * 10  # the smaller batch stays
 
-    monkeypatch.setattr(XFeat, "_detect", _detect)
+
+def test_a_photo_that_alone_is_too_much_is_an_image_error() -> None:
     with pytest.raises(ImageError, match=r"photo\.jpg: out of GPU memory at 9x8; .*--resize"):
-        sparse.detect_photos([_photo(np.zeros((8, 9), np.uint8))])
+        _on(_FullDevice(room=0)).detect_photos([_photo(np.zeros((8, 9), np.uint8))])
 
 
 def test_reference_decoding_runs_in_fp32(photograph: np.ndarray) -> None:

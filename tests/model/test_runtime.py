@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from xfeat_cli.config import Precision
+from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError, WeightsError
+from xfeat_cli.model import openvino_network, runtime
 from xfeat_cli.model.network import Refiner, XFeatNetwork
-from xfeat_cli.model.runtime import Runtime, resolve_device, resolve_precision
+from xfeat_cli.model.runtime import Runtime, network_precision, resolve_backend, resolve_device, resolve_precision
+from xfeat_cli.model.torch_network import folded_network
 from xfeat_cli.model.weights import Weights, WeightsInfo
 
 CPU = torch.device("cpu")
+BACKENDS = [Backend.TORCH, *([Backend.OPENVINO] if openvino_network.is_installed() else [])]
 
 
 def _weights(*modules: torch.nn.Module) -> Weights:
@@ -33,11 +36,13 @@ def _with_random_statistics(module: torch.nn.Module, seed: int) -> torch.nn.Modu
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_folding_batch_norm_leaves_the_outputs(seed: int) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_folding_batch_norm_leaves_the_outputs(seed: int, backend: Backend) -> None:
     torch.manual_seed(seed)
     network = _with_random_statistics(XFeatNetwork(), seed)
-    runtime = Runtime(_weights(network), "cpu", Precision.FP32)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in runtime._network.modules())
+    runtime = Runtime(_weights(network), "cpu", Precision.FP32, backend)
+    folded = folded_network(_weights(network))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     image = torch.randn(2, 1, 64, 96)
     with torch.inference_mode():
         expected = network(image)
@@ -47,7 +52,7 @@ def test_folding_batch_norm_leaves_the_outputs(seed: int) -> None:
 
 def test_the_refiner_runs_in_fp32_whatever_the_precision() -> None:
     refiner = _with_random_statistics(Refiner(), 0)
-    runtime = Runtime(_weights(XFeatNetwork(), refiner), "cpu", Precision.BF16)
+    runtime = Runtime(_weights(XFeatNetwork(), refiner), "cpu", Precision.BF16, Backend.TORCH)
     d0, d1 = torch.randn(2, 7, 64)
     with torch.inference_mode():
         expected = refiner(d0, d1)
@@ -102,3 +107,37 @@ def test_precision() -> None:
     assert resolve_precision(Precision.BF16, CPU) is Precision.BF16
     with pytest.raises(UsageError, match="fp16 needs a GPU"):
         resolve_precision(Precision.FP16, CPU)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_network_runs_in_bf16_by_itself_only_where_that_is_native(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "multiplies_bf16", lambda: native)
+    assert network_precision(Precision.AUTO, CPU) is (Precision.BF16 if native else Precision.FP32)
+    assert network_precision(Precision.FP32, CPU) is Precision.FP32
+    assert network_precision(Precision.AUTO, torch.device("cuda")) is Precision.FP16
+    assert network_precision(Precision.AUTO, torch.device("mps")) is Precision.FP32
+    assert resolve_precision(Precision.AUTO, CPU) is Precision.FP32  # of matching
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("bf16", [True, False])
+def test_openvino_is_used_where_it_can_compute_what_is_asked_for(
+    installed: bool, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_network, "is_installed", lambda: installed)
+    monkeypatch.setattr(openvino_network, "runs_bf16", lambda: bf16)
+    for precision, able in ((Precision.FP32, installed), (Precision.BF16, installed and bf16)):
+        best = Backend.OPENVINO if able else Backend.TORCH
+        assert resolve_backend(Backend.AUTO, CPU, precision) is best
+        assert resolve_backend(Backend.TORCH, CPU, precision) is Backend.TORCH
+        if able:
+            assert resolve_backend(Backend.OPENVINO, CPU, precision) is Backend.OPENVINO
+        else:
+            with pytest.raises(UsageError, match=r"--backend openvino: .*(pip install|--precision fp32)"):
+                resolve_backend(Backend.OPENVINO, CPU, precision)
+    cuda = torch.device("cuda")
+    assert resolve_backend(Backend.AUTO, cuda, Precision.FP16) is Backend.TORCH
+    with pytest.raises(UsageError, match="--device cpu"):
+        resolve_backend(Backend.OPENVINO, cuda, Precision.FP16)

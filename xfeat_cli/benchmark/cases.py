@@ -19,24 +19,40 @@ from xfeat_cli.benchmark.baseline import Baseline
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
 from xfeat_cli.benchmark.machine import match_gflop, network_gflop, refine_gflop, semi_dense_gflop
 from xfeat_cli.benchmark.spans import Spans
-from xfeat_cli.config import ExtractConfig, Mode, Precision
-from xfeat_cli.images import ImageFile, Photo, read_photo
+from xfeat_cli.config import Backend, ExtractConfig, Mode, Precision
+from xfeat_cli.images import ImageFile, Photo, find_images, read_photo
+from xfeat_cli.images import decode as decode_image
 from xfeat_cli.jobs import extract as extract_job
 from xfeat_cli.jobs import match as match_job
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, weights
+from xfeat_cli.model.cores import in_order
 from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.network import DESCRIPTOR_DIM
-from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_device, resolve_precision
+from xfeat_cli.model.processor import usable_cores
+from xfeat_cli.model.runtime import (
+    DTYPES,
+    Runtime,
+    network_precision,
+    resolve_backend,
+    resolve_device,
+    resolve_precision,
+)
 from xfeat_cli.pairs import exhaustive
 from xfeat_cli.store import FeaturesReader, Store
 from xfeat_cli.types import Features, Matches
 
 VGA = (480, 640)
 LARGE = (800, 1200)
+PHOTO = (1024, 1536)
+BIG_PHOTO = (2048, 3072)
 _KEYPOINTS = 4096
 _PAIRS = 4
+_IMAGES_EACH = 2
+"""A core's images in a run."""
+_RESIZED = 8
+"""Most photographs that are measured at another size."""
 _MIN_CONFIDENCE = 0.25
 
 
@@ -44,7 +60,8 @@ _MIN_CONFIDENCE = 0.25
 class Case:
     """gflop: of one item, as the default path does it. items: how many a run handles.
 
-    agreement: of the default path with itself in fp32. split: time by stage (s) of one more run of the default path.
+    agreement: of the default path with itself in fp32 in torch. split: time by stage (s) of one more run of the default
+    path, of a worker where several share the work. precision: in which the default path computes; None = the network's.
     """
 
     name: Measurement
@@ -54,6 +71,7 @@ class Case:
     items: int = 1
     agreement: Callable[[], Agreement] | None = None
     split: Callable[[], dict[str, float]] | None = None
+    precision: Precision | None = None
 
 
 class Cases:
@@ -64,10 +82,13 @@ class Cases:
         self._images = images
         self._folder = folder
         self.device = resolve_device(config.device)
-        self.precision = resolve_precision(config.precision, self.device)
+        self.precision = network_precision(config.precision, self.device)
+        self.backend = resolve_backend(config.backend, self.device, self.precision)
         self._options: dict[str, Any] = {
-            "weights": config.weights, "device": config.device, "precision": config.precision, "resize": config.resize
+            "weights": config.weights, "device": config.device, "precision": config.precision,
+            "backend": config.backend, "resize": config.resize
         }  # fmt: skip
+        self._workers = config.threads or usable_cores()
 
     def make(self, name: Measurement) -> Case:
         makers: dict[Measurement, Callable[[], Case]] = {
@@ -77,26 +98,39 @@ class Cases:
             Measurement.SEMIDENSE_1200X800: lambda: self._detection(name, Mode.SEMI_DENSE, LARGE),
             Measurement.MATCH_4096: lambda: self._matching(name, _KEYPOINTS),
             Measurement.REFINE_SEMIDENSE: lambda: self._refinement(name, LARGE),
-            Measurement.EXTRACT_FOLDER: lambda: self._extraction(name),
+            Measurement.EXTRACT_FOLDER: lambda: self._extraction(name, self._images),
+            Measurement.EXTRACT_1536X1024: lambda: self._extraction(name, self._resized(PHOTO)),
+            Measurement.EXTRACT_3072X2048: lambda: self._extraction(name, self._resized(BIG_PHOTO)),
             Measurement.MATCH_PAIRS: lambda: self._pairs(name),
         }
         return makers[name]()
 
     def _network(self, name: Measurement, size: tuple[int, int]) -> Case:
         gray = self._gray(0, size)
-        runtime = Runtime(self._weights, self._config.device, self._config.precision)
+        runtime = Runtime(self._weights, self._config.device, self._config.precision, self._config.backend)
+        items = self._items(runtime.batch_size)
+
+        def run() -> None:
+            if self.device.type != "cpu":
+                runtime.heads(prepared.expand(items, -1, -1, -1))
+                return
+            for _, future in in_order(lambda _: runtime.heads(prepared), range(items), self._workers):
+                future.result()
+
         prepared = decode.prepare(gray[None])
         return Case(
             name,
-            lambda: self._baseline.heads(gray[None, None]),
-            lambda: runtime.heads(prepared),
+            lambda: [self._baseline.heads(gray[None, None]) for _ in range(items)],
+            run,
             network_gflop(*size),
+            items,
         )
 
     def _detection(self, name: Measurement, mode: Mode, size: tuple[int, int]) -> Case:
-        xfeat, exact = self._xfeat(mode), self._xfeat(mode, Precision.FP32)
+        xfeat, exact = self._xfeat(mode), self._xfeat(mode, precision=Precision.FP32, backend=Backend.TORCH)
         gray = self._gray(0, size)
         photo = _photo(gray)
+        items = self._items(xfeat.batch_size)
         if mode is Mode.SPARSE:
             gflop = network_gflop(*size)
             reference: Callable[[], Any] = lambda: self._baseline.sparse(gray, photo.size)  # noqa: E731
@@ -105,10 +139,21 @@ class Cases:
             top_k = xfeat.config.features_per_image
             reference = lambda: self._baseline.semi_dense(gray, photo.size, top_k)  # noqa: E731
 
+        def run() -> None:
+            if self.device.type != "cpu":
+                xfeat.detect_photos([photo] * items)
+                return
+            for _, future in in_order(lambda _: xfeat.detect_photos([photo]), range(items), self._workers):
+                future.result()
+
         def same() -> Agreement:
             return agreement(xfeat.detect_photos([photo])[0], exact.detect_photos([photo])[0])
 
-        return Case(name, reference, lambda: xfeat.detect_photos([photo]), gflop, agreement=same)
+        return Case(name, lambda: [reference() for _ in range(items)], run, gflop, items, same)
+
+    def _items(self, batch_size: int) -> int:
+        """Images of a run: a batch of a GPU, or some for each core."""
+        return batch_size if self.device.type != "cpu" else _IMAGES_EACH * self._workers
 
     def _matching(self, name: Measurement, count: int) -> Case:
         """Pairs of random descriptors, noisy copies of each other in another order."""
@@ -119,7 +164,8 @@ class Cases:
             two = one[torch.randperm(count, generator=random)] + torch.randn(one.shape, generator=random)
             pairs.append((_as_features(F.normalize(one, dim=1)), _as_features(F.normalize(two, dim=1))))
         tensors = [tuple(torch.from_numpy(f.descriptors).to(self.device) for f in pair) for pair in pairs]
-        dtype, threshold = DTYPES[self.precision], self._weights.info.min_cossim
+        precision = resolve_precision(self._config.precision, self.device)
+        dtype, threshold = DTYPES[precision], self._weights.info.min_cossim
 
         def run(dtype: torch.dtype = dtype) -> list[Matches]:
             return [mutual_nearest(one, two, threshold, dtype=dtype) for one, two in tensors]
@@ -135,6 +181,7 @@ class Cases:
             match_gflop(count, count),
             items=_PAIRS,
             agreement=same,
+            precision=precision,
         )
 
     def _refinement(self, name: Measurement, size: tuple[int, int]) -> Case:
@@ -149,11 +196,13 @@ class Cases:
             2 * refine_gflop(len(matches)),
         )
 
-    def _extraction(self, name: Measurement) -> Case:
-        resize = self._config.resize
-        names = [image.name for image in self._images]
+    def _extraction(self, name: Measurement, images: list[ImageFile]) -> Case:
+        resize, root = self._config.resize, _root(images)
+        names = [image.name for image in images]
         output = self._folder / "default.h5"
-        options = self._options | {"image_list": names, "overwrite": True}
+        on_cpu = self.device.type == "cpu"
+        workers = self._workers if on_cpu else extract_job.default_workers(on_cpu)
+        options = self._options | {"image_list": names, "overwrite": True, "workers": workers}
 
         def split() -> dict[str, float]:
             spans = Spans()
@@ -161,30 +210,46 @@ class Cases:
                 job=(extract_job, "extract"), reading=(extract_job, "read_photo"), detecting=(XFeat, "detect_photos"),
                 network=(Runtime, "heads"), writing=(extract_job, "_write")
             ):  # fmt: skip
-                extract_job.extract(self._root, output, **options)
-            seconds = dict(spans.seconds)
-            job, detecting = seconds.pop("job"), seconds.pop("detecting")
+                extract_job.extract(root, output, **options)
+            job, detecting, network = (spans.seconds[stage] for stage in ("job", "detecting", "network"))
+            reading = spans.seconds["reading"] / workers
+            if on_cpu:
+                detecting, network = detecting / workers, network / workers
             return {
                 "total": job,
-                "waiting": max(0.0, job - detecting),
-                "decoding": detecting - seconds["network"],
-                **seconds,
+                "waiting": max(0.0, job - detecting - (reading if on_cpu else 0)),
+                "reading": reading,
+                "network": network,
+                "decoding": detecting - network,
+                "writing": spans.seconds["writing"],
             }
 
-        shapes = [read_photo(image, resize).gray.shape for image in self._images]
+        shapes = [read_photo(image, resize).gray.shape for image in images]
         return Case(
             name,
-            lambda: self._baseline.extract(self._images, resize, self._folder / "reference.h5"),
-            lambda: extract_job.extract(self._root, output, **options),
+            lambda: self._baseline.extract(images, resize, self._folder / "reference.h5"),
+            lambda: extract_job.extract(root, output, **options),
             sum(network_gflop(*shape) for shape in shapes) / len(shapes),
             items=len(names),
             split=split,
         )
 
+    def _resized(self, size: tuple[int, int]) -> list[ImageFile]:
+        """JPEGs of the photographs, or some of them, at a size (H, W)."""
+        folder = self._folder / f"{size[1]}x{size[0]}"
+        folder.mkdir(exist_ok=True)
+        for number, image in enumerate(self._images[:_RESIZED]):
+            pixels = decode_image(image.path.read_bytes(), image.path)
+            if pixels.ndim == 3:
+                pixels = pixels[..., ::-1]
+            pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(folder / f"{number:03}.jpg"), pixels)
+        return find_images(folder)
+
     def _pairs(self, name: Measurement) -> Case:
         features, theirs = self._folder / "features.h5", self._folder / "features_reference.h5"
         names = [image.name for image in self._images]
-        extract_job.extract(self._root, features, **self._options, image_list=names)
+        extract_job.extract(_root(self._images), features, **self._options, image_list=names)
         self._baseline.extract(self._images, self._config.resize, theirs)
         pairs = list(exhaustive(names))
         output = self._folder / "matches.h5"
@@ -214,12 +279,6 @@ class Cases:
             split=split,
         )
 
-    @property
-    def _root(self) -> Path:
-        """The folder that the photographs' names are relative to."""
-        first = self._images[0]
-        return first.path.parents[first.name.count("/")]
-
     @cached_property
     def _weights(self) -> weights.Weights:
         return weights.load(self._config.weights)
@@ -229,9 +288,8 @@ class Cases:
         ours = ExtractConfig()
         return Baseline(self._weights, self.device, ours.features_per_image, ours.detection_threshold)
 
-    def _xfeat(self, mode: Mode, precision: Precision | None = None) -> XFeat:
-        options = self._options if precision is None else self._options | {"precision": precision}
-        return XFeat(replace(ExtractConfig(mode=mode), **options))
+    def _xfeat(self, mode: Mode, **options: Any) -> XFeat:
+        return XFeat(replace(ExtractConfig(mode=mode), **(self._options | options)))
 
     def _gray(self, index: int, size: tuple[int, int]) -> Tensor:
         """A photograph (H, W) on the device, stretched to the size."""
@@ -239,8 +297,15 @@ class Cases:
         return torch.from_numpy(cv2.resize(gray, size[::-1], interpolation=cv2.INTER_AREA)).to(self.device)
 
 
+def _root(images: list[ImageFile]) -> Path:
+    """The folder that the photographs' names are relative to."""
+    first = images[0]
+    return first.path.parents[first.name.count("/")]
+
+
 def _photo(gray: Tensor) -> Photo:
-    return Photo("photograph", gray.cpu().numpy(), (gray.shape[1], gray.shape[0]), "")
+    size = (gray.shape[1], gray.shape[0])
+    return Photo("photograph", gray.cpu().numpy(), size, size)
 
 
 def _as_features(descriptors: Tensor) -> Features:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from xfeat_cli.config import Precision
+from xfeat_cli.config import Backend, Precision
 
 
 class Measurement(str, Enum):
@@ -19,6 +19,8 @@ class Measurement(str, Enum):
     MATCH_4096 = "match_4096"
     REFINE_SEMIDENSE = "refine_semidense"
     EXTRACT_FOLDER = "extract_folder"
+    EXTRACT_1536X1024 = "extract_1536x1024"
+    EXTRACT_3072X2048 = "extract_3072x2048"
     MATCH_PAIRS = "match_pairs"
 
 
@@ -27,10 +29,9 @@ class BenchConfig:
     """only: the measurements to make, all if empty.
 
     images: folder of photographs, of which the first `most_images` by name are used; None = render the demo scene.
-    weights, device, precision, resize: of the default path, as in `ExtractConfig`; the reference path runs in fp32 on
-    the same device.
-    threads: of each operation on a CPU, for both paths; 0 = as torch chooses. With 1, a machine that others use too
-    disturbs least, since no thread waits for another.
+    weights, device, precision, backend, resize: of the default path, as in `ExtractConfig`; the reference path runs in
+    fp32 in torch on the same device.
+    threads: of each operation of the reference path on a CPU, and images at once of the default path; 0 = one a core.
     seconds: least time for one measurement, both paths together; runs: least number of runs of each path.
     """
 
@@ -40,6 +41,7 @@ class BenchConfig:
     weights: str = "default"
     device: str = "auto"
     precision: Precision = Precision.AUTO
+    backend: Backend = Backend.AUTO
     resize: int = 1200
     threads: int = 0
     seconds: float = 6.0

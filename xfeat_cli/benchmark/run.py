@@ -32,7 +32,7 @@ def bench(config: BenchConfig, progress: Callable[[str], None] = lambda line: No
         raise UsageError("a measurement needs at least one run, and 0 seconds or more")
     with TemporaryDirectory(prefix="xfeat-bench-") as folder, _threads(config.threads):
         cases = Cases(config, _images(config, Path(folder), progress), Path(folder))
-        report = BenchReport(describe(cases.device, cases.precision), [])
+        report = BenchReport(describe(cases.device, cases.precision) | {"backend": cases.backend.value}, [])
         for name in config.measurements:
             progress(f"measure {name.value}")
             _measure(cases.make(name), cases, config, report)
@@ -57,7 +57,7 @@ def _measure(case: Case, cases: Cases, config: BenchConfig, report: BenchReport)
     wait = partial(synchronise, cases.device)
     timing = interleaved(case.reference, case.default, config.seconds, config.runs, wait)
     each = timing.per(case.items)
-    ceiling = ceiling_gflops(cases.device, cases.precision)
+    ceiling = ceiling_gflops(cases.device, case.precision or cases.precision)
     share = case.gflop / (each.default_ms / 1e3) / ceiling
     report.results.append(Result(name, each.reference_ms, each.default_ms, each.ratio, share))
     report.runs[name] = timing.runs

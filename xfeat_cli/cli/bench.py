@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
-from xfeat_cli.cli.options import DeviceOption, PrecisionOption, QuietOption
+from xfeat_cli.cli.options import BackendOption, DeviceOption, PrecisionOption, QuietOption
 
 if TYPE_CHECKING:
     from xfeat_cli.benchmark.report import BenchReport
@@ -36,8 +36,15 @@ def bench(
     ] = _DEFAULT.resize,
     device: DeviceOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
+    backend: BackendOption = _DEFAULT.backend,
     threads: Annotated[
-        int, typer.Option("--threads", min=0, show_default="torch's choice", help="Threads of each operation on a CPU.")
+        int,
+        typer.Option(
+            "--threads",
+            min=0,
+            show_default="one a core",
+            help="On a CPU: threads of each operation of the reference path, images at once of the default path.",
+        ),
     ] = _DEFAULT.threads,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0, help="Least time for one measurement.")
@@ -62,7 +69,7 @@ def bench(
     from xfeat_cli.benchmark.run import bench as run
 
     config = BenchConfig(
-        tuple(only or ()), images, most_images, weights, device, precision, resize, threads, seconds, runs
+        tuple(only or ()), images, most_images, weights, device, precision, backend, resize, threads, seconds, runs
     )
     report = run(config, (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True)))
     if as_json:
@@ -82,7 +89,7 @@ def _print_tables(report: BenchReport) -> None:
     console = Console()
     machine = report.machine
     title = (
-        f"{machine['device']}, {machine['threads']} threads, {machine['precision']}, "
+        f"{machine['device']}, {machine['threads']} threads, {machine['precision']}, {machine['backend']}, "
         f"ceiling {machine['ceiling_gflops']:,.0f} GFLOP/s"
     )
     table = Table(
@@ -107,4 +114,6 @@ def _print_tables(report: BenchReport) -> None:
     for name, split in report.split.items():
         total = split["total"]
         parts = (f"{stage} {100 * taken / total:.0f} %" for stage, taken in split.items() if stage != "total")
-        console.print(f"{name}: {total:.2f} s, of which {', '.join(parts)} (stages on several threads overlap)")
+        console.print(
+            f"{name}: {total:.2f} s, of which {', '.join(parts)} (of each worker; writing has a thread of its own)"
+        )

@@ -11,6 +11,7 @@ import typer
 
 from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import (
+    BackendOption,
     DeviceOption,
     JsonOption,
     OverwriteOption,
@@ -55,13 +56,21 @@ def extract(
     ] = _DEFAULT.detection_threshold,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", min=1, show_default="1 on CPU, 16 on CUDA", help="Images of one size at once."),
+        typer.Option(
+            "--batch-size", min=1, show_default="16 on CUDA", help="Images of one size that a GPU sees at once."
+        ),
     ] = _DEFAULT.batch_size,
     device: DeviceOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
+    backend: BackendOption = _DEFAULT.backend,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, show_default="one a processor, at most 16", help="Decoding threads."),
+        typer.Option(
+            "--workers",
+            min=1,
+            show_default="one a processor; for a GPU at most 16",
+            help="Images computed at once on a CPU, or decoded at once for a GPU.",
+        ),
     ] = None,
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="DIR", help="COLMAP masks: DIR/name.jpg.png, black = ignore.")
@@ -108,6 +117,7 @@ def extract(
             batch_size=batch_size,
             device=device,
             precision=precision,
+            backend=backend,
             decoding=decoding,
         )
     raise typer.Exit(console.finish(summary))

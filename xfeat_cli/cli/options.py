@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.config import Precision
+from xfeat_cli.config import Backend, Precision
 
 DeviceOption = Annotated[
     str,
@@ -16,6 +16,12 @@ DeviceOption = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="Arithmetic; auto = fp16 on CUDA, fp32 elsewhere.")
+]
+BackendOption = Annotated[
+    Backend,
+    typer.Option(
+        "--backend", help="Library that computes the network; auto = OpenVINO on a CPU if installed, else torch."
+    ),
 ]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Start again, instead of going on with what the output already holds.")

@@ -1,12 +1,13 @@
-"""Features of a whole collection of photographs: decode, network and writing overlap; resumable."""
+"""Features of a whole collection of photographs: decode, network and writing overlap; resumable.
+
+On a CPU a worker takes an image from its file to its features, on one thread. For a GPU workers decode, and one thread
+gathers batches of images of one size.
+"""
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer
+from xfeat_cli.model.cores import in_order
 from xfeat_cli.model.extractor import XFeat
+from xfeat_cli.model.processor import usable_cores
 from xfeat_cli.store import Store, features_entry
 from xfeat_cli.types import Features
 
@@ -36,7 +39,8 @@ def extract(
     """Extract the features of all photographs of a folder into an HDF5 file that hloc reads.
 
     images: a folder, walked recursively, or one image; image_list: names within the folder, instead of all of it.
-    config, options: see `ExtractConfig`. masks: folder of `name.jpg.png`, black = ignore. workers: decoding threads.
+    config, options: see `ExtractConfig`. masks: folder of `name.jpg.png`, black = ignore. workers: images that are
+    computed at once on a CPU, or decoded at once for a GPU.
     An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped; one with
     other options, weights or changed images is refused unless `overwrite`.
     Raises UsageError, WeightsError, StoreError.
@@ -56,7 +60,9 @@ def extract(
         for file in skipped:
             tally.add(Report(file.name, Status.SKIPPED))
         with Writer() as writer:
-            for photo, features in _detected(todo, xfeat, mask_folder, workers or default_workers(), tally):
+            on_cpu = xfeat.runtime.device.type == "cpu"
+            detected = _detected_by_workers if on_cpu else _detected_in_batches
+            for photo, features in detected(todo, xfeat, mask_folder, workers or default_workers(on_cpu), tally):
                 writer.put(lambda photo=photo, features=features: _write(store, photo, features))  # type: ignore[misc]
                 tally.add(_report(photo, features))
         if summary.nothing_done:
@@ -67,10 +73,9 @@ def extract(
     return summary
 
 
-def default_workers() -> int:
-    """Decoding threads: one for each processor this process may use, at most 16."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, max(1, usable))
+def default_workers(on_cpu: bool) -> int:
+    """One for each processor this process may use; for a GPU at most 16, which feed it."""
+    return usable_cores() if on_cpu else min(16, usable_cores())
 
 
 def _mask_folder(masks: str | Path | None) -> Path | None:
@@ -91,7 +96,9 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "decoding": config.decoding.value,
         "top_k": config.features_per_image,
         "resize": config.resize,
+        "reduction": "dct, area",  # what reduces an image to that size
         "precision": xfeat.runtime.precision.value,
+        "backend": xfeat.runtime.backend.value,
         "masks": "yes" if masks else "no",
     }
     if config.mode is Mode.SPARSE:
@@ -132,7 +139,21 @@ def _has_changed(file: ImageFile, attributes: dict[str, Any], masks: Path | None
         return False
 
 
-def _detected(
+def _detected_by_workers(
+    files: list[ImageFile], xfeat: XFeat, masks: Path | None, workers: int, tally: Tally
+) -> Iterator[tuple[Photo, Features]]:
+    def work(file: ImageFile) -> tuple[Photo, Features]:
+        photo = read_photo(file, xfeat.config.resize, masks)
+        return photo, xfeat.detect_photos([photo])[0]
+
+    for file, future in in_order(work, files, workers):
+        try:
+            yield future.result()
+        except ImageError as error:
+            tally.add(Report(file.name, Status.FAILED, error=str(error)))
+
+
+def _detected_in_batches(
     files: list[ImageFile], xfeat: XFeat, masks: Path | None, workers: int, tally: Tally
 ) -> Iterator[tuple[Photo, Features]]:
     """Decode ahead on threads, batch photographs of one size, detect."""
@@ -162,23 +183,11 @@ def _detect(photos: list[Photo], xfeat: XFeat, tally: Tally) -> Iterator[tuple[P
 
 def _photos(files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally) -> Iterator[Photo]:
     """Decoded photographs in the files' order, at most a few ahead."""
-    pending: deque[tuple[ImageFile, Future[Photo]]] = deque()
-    upcoming = iter(files)
-    with ThreadPoolExecutor(workers, thread_name_prefix="xfeat-decode") as pool:
+    for file, future in in_order(lambda file: read_photo(file, resize, masks), files, workers):
         try:
-            while True:
-                while len(pending) < 2 * workers and (file := next(upcoming, None)) is not None:
-                    pending.append((file, pool.submit(read_photo, file, resize, masks)))
-                if not pending:
-                    return
-                file, future = pending.popleft()
-                try:
-                    yield future.result()
-                except ImageError as error:
-                    tally.add(Report(file.name, Status.FAILED, error=str(error)))
-        finally:
-            for _, future in pending:
-                future.cancel()
+            yield future.result()
+        except ImageError as error:
+            tally.add(Report(file.name, Status.FAILED, error=str(error)))
 
 
 def _write(store: Store, photo: Photo, features: Features) -> None:
@@ -197,7 +206,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
 
 def _uncertainty(photo: Photo) -> float:
     """One pixel of the image that the network saw, in stored-image pixels."""
-    return photo.size[0] / photo.gray.shape[1]
+    return photo.shown[0] / photo.gray.shape[1]
 
 
 def _report(photo: Photo, features: Features) -> Report:

@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from xfeat_cli.config import Decoding, ExtractConfig, MatchConfig, Mode, Precision
+from xfeat_cli.config import Backend, Decoding, ExtractConfig, MatchConfig, Mode, Precision
 from xfeat_cli.coordinates import rescale
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import Photo, to_gray
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, reference, weights
+from xfeat_cli.model.cores import in_order, single_threaded
 from xfeat_cli.model.decode import Decoded
+from xfeat_cli.model.processor import usable_cores
 from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.types import Features, Matches, PointMatches
 
@@ -32,9 +34,11 @@ class XFeat:
 
     def __init__(self, config: ExtractConfig | None = None, **options: Any) -> None:
         self.config = _checked(replace(config or ExtractConfig(), **options))
-        self.runtime = Runtime(weights.load(self.config.weights), self.config.device, self.config.precision)
-        if self.config.decoding is Decoding.REFERENCE and self.runtime.precision is not Precision.FP32:
-            self.runtime = Runtime(weights.load(self.config.weights), self.config.device, Precision.FP32)
+        config = self.config
+        if config.decoding is Decoding.REFERENCE:
+            self.runtime = Runtime(weights.load(config.weights), config.device, Precision.FP32, Backend.TORCH)
+        else:
+            self.runtime = Runtime(weights.load(config.weights), config.device, config.precision, config.backend)
         if self.config.mode is Mode.SEMI_DENSE:
             self.runtime.require_refiner()
         self.batch_size = self.config.batch_size or self.runtime.batch_size
@@ -48,13 +52,15 @@ class XFeat:
 
         An image is (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or float in [0, 1]. The result for an image does not
         depend on the others. Keypoints are (x, y) pixels of the given image. Raises ImageError.
+
+        On a CPU an image has one thread, and several images share the cores.
         """
         if isinstance(images, np.ndarray) and images.ndim < 4:
-            return self.detect([images])[0]
-        photos = [
-            Photo(str(i), to_gray(np.asarray(image), self.config.resize), (image.shape[1], image.shape[0]), "")
-            for i, image in enumerate(images)
-        ]
+            return self.detect_photos([_photo(0, images, self.config.resize)])[0]
+        photos = [_photo(i, image, self.config.resize) for i, image in enumerate(images)]
+        if self.runtime.device.type == "cpu":
+            each = in_order(lambda photo: self.detect_photos([photo])[0], photos, min(usable_cores(), len(photos) or 1))
+            return [future.result() for _, future in each]
         results: dict[int, Features] = {}
         by_size: dict[tuple[int, ...], list[int]] = {}
         for i, photo in enumerate(photos):
@@ -87,9 +93,15 @@ class XFeat:
             )
         return matches
 
-    @torch.inference_mode()
     def detect_photos(self, photos: Sequence[Photo]) -> list[Features]:
-        """Features of photographs of one gray size. Out of GPU memory, the batch is halved, now and from now on."""
+        """Features of photographs of one gray size, on the calling thread alone.
+
+        Out of GPU memory, the batch is halved, now and from now on.
+        """
+        if self.runtime.device.type == "cpu":
+            # The kernels that torch picks, and so the last bits, depend on the batch; on a CPU a batch gains nothing.
+            with single_threaded():
+                return [features for photo in photos for features in self._detect([photo])]
         try:
             return self._detect(photos)
         except torch.OutOfMemoryError:
@@ -102,12 +114,10 @@ class XFeat:
         torch.cuda.empty_cache()
         return self.detect_photos(photos[:half]) + self.detect_photos(photos[half:])
 
+    @torch.inference_mode()
     def _detect(self, photos: Sequence[Photo]) -> list[Features]:
         if self.config.decoding is Decoding.REFERENCE:
             return [_without_masked(self._detect_reference(photo), photo.mask) for photo in photos]
-        if self.runtime.device.type == "cpu" and len(photos) > 1:
-            # The kernels that torch picks, and so the last bits, depend on the batch; on a CPU a batch gains nothing.
-            return [features for photo in photos for features in self._detect([photo])]
         gray = torch.from_numpy(np.stack([photo.gray for photo in photos])).to(self.runtime.device)
         size = (gray.shape[1], gray.shape[2])
         mask = _network_masks(photos, size)
@@ -119,7 +129,7 @@ class XFeat:
             passes = [self.runtime.cells(decode.prepare(decode.scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
             decoded = decode.semi_dense(passes, size, top_k, self.runtime.labels.reference, mask)
         return [
-            _without_masked(_to_stored(one, size, photo.size), photo.mask)
+            _without_masked(_to_stored(one, size, photo), photo.mask)
             for one, photo in zip(decoded, photos, strict=True)
         ]
 
@@ -128,16 +138,23 @@ class XFeat:
         top_k = self.config.features_per_image
         try:
             if self.config.mode is Mode.SPARSE:
-                return reference.sparse(self.runtime.heads, gray, photo.size, top_k, self.config.detection_threshold)
-            return reference.semi_dense(self.runtime.heads, gray, photo.size, top_k)
+                threshold = self.config.detection_threshold
+                features = reference.sparse(self.runtime.heads, gray, photo.shown, top_k, threshold)
+            else:
+                features = reference.semi_dense(self.runtime.heads, gray, photo.shown, top_k)
         except ImageError as error:
             raise ImageError(f"{photo.name}: {error}") from None
+        return replace(features, image_size=photo.size)
 
 
 def _checked(config: ExtractConfig) -> ExtractConfig:
     try:
         config = replace(
-            config, mode=Mode(config.mode), decoding=Decoding(config.decoding), precision=Precision(config.precision)
+            config,
+            mode=Mode(config.mode),
+            decoding=Decoding(config.decoding),
+            precision=Precision(config.precision),
+            backend=Backend(config.backend),
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -152,6 +169,12 @@ def _checked(config: ExtractConfig) -> ExtractConfig:
     return config
 
 
+def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
+    gray = to_gray(np.asarray(image), resize)
+    size = (image.shape[1], image.shape[0])
+    return Photo(str(index), gray, size, size)
+
+
 def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
     """The photographs' masks at network size, (B, H, W); None if no photograph has one."""
     if all(photo.mask is None for photo in photos):
@@ -159,7 +182,9 @@ def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArra
     masks = np.ones((len(photos), *size), bool)
     for row, photo in zip(masks, photos, strict=True):
         if photo.mask is not None:
-            row[:] = cv2.resize(photo.mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+            width, height = photo.shown
+            shown = photo.mask[:height, :width].astype(np.uint8)
+            row[:] = cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0
     return masks
 
 
@@ -179,13 +204,13 @@ def _without_masked(features: Features, mask: npt.NDArray[np.bool_] | None) -> F
     )
 
 
-def _to_stored(decoded: Decoded, size: tuple[int, int], stored_size: tuple[int, int]) -> Features:
-    stretch = decoded.points.new_tensor([stored_size[0] / size[1], stored_size[1] / size[0]])
+def _to_stored(decoded: Decoded, size: tuple[int, int], photo: Photo) -> Features:
+    stretch = decoded.points.new_tensor([photo.shown[0] / size[1], photo.shown[1] / size[0]])
     scales = None if decoded.scales is None else (decoded.scales * stretch.mean()).cpu().numpy()
     return Features(
         rescale(decoded.points, stretch).cpu().numpy(),  # type: ignore[arg-type]
         decoded.scores.cpu().numpy(),
         decoded.descriptors.cpu().numpy(),
-        stored_size,
+        photo.size,
         scales,
     )

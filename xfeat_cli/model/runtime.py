@@ -1,16 +1,19 @@
-"""How the network is run: device, precision, memory format, folded batch norm."""
+"""How the network is run: device, precision, and which library computes it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from xfeat_cli.config import Precision
+from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError, WeightsError
 from xfeat_cli.matching.labels import LABELS
+from xfeat_cli.model import openvino_network
 from xfeat_cli.model.allocation import keep_freed_memory
-from xfeat_cli.model.network import CELL, BasicLayer, Refiner, XFeatNetwork
+from xfeat_cli.model.network import Refiner
+from xfeat_cli.model.openvino_network import OpenVinoNetwork
+from xfeat_cli.model.processor import multiplies_bf16, usable_cores
+from xfeat_cli.model.torch_network import TorchNetwork, folded_network
 from xfeat_cli.model.weights import Weights, WeightsInfo
 
 DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
@@ -49,40 +52,67 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     return precision
 
 
-class Runtime:
-    """The network and the refiner of some weights on a device, ready to run."""
+def network_precision(precision: Precision, device: torch.device) -> Precision:
+    """As `resolve_precision`, but auto → bf16 on a CPU that multiplies it. Raises UsageError."""
+    if precision is Precision.AUTO and device.type == "cpu" and multiplies_bf16():
+        return Precision.BF16
+    return resolve_precision(precision, device)
 
-    def __init__(self, weights: Weights, device: str = "auto", precision: Precision = Precision.AUTO) -> None:
+
+def resolve_backend(backend: Backend, device: torch.device, precision: Precision) -> Backend:
+    """auto → OpenVINO on a CPU where it is installed and computes in the precision, else torch. Raises UsageError."""
+    if backend is Backend.TORCH:
+        return backend
+    reason = _not_with_openvino(device, precision)
+    if reason and backend is Backend.OPENVINO:
+        raise UsageError(f"--backend openvino: {reason}")
+    return Backend.TORCH if reason else Backend.OPENVINO
+
+
+def _not_with_openvino(device: torch.device, precision: Precision) -> str:
+    if device.type != "cpu":
+        return "it runs on the CPU here; add --device cpu"
+    if not openvino_network.is_installed():
+        return "not installed; pip install 'xfeat-cli[openvino]'"
+    if precision is Precision.BF16 and not openvino_network.runs_bf16():
+        return "this processor does not multiply bf16; use --precision fp32"
+    return ""
+
+
+class Runtime:
+    """The network and the refiner of some weights on a device, ready to run. Threads may share it."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        device: str = "auto",
+        precision: Precision = Precision.AUTO,
+        backend: Backend = Backend.AUTO,
+    ) -> None:
         self.device = resolve_device(device)
-        self.precision = resolve_precision(precision, self.device)
+        self.precision = network_precision(precision, self.device)
+        self.backend = resolve_backend(backend, self.device, self.precision)
         if self.device.type == "cpu":
             keep_freed_memory()
         self.info: WeightsInfo = weights.info
         self.labels = LABELS[weights.info.refiner_labels]
         self.batch_size = _BATCH_SIZE[self.device.type]
-        self._dtype = DTYPES[self.precision]
-        self._network = _folded_network(weights).to(self.device, self._dtype)
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: OpenVinoNetwork | TorchNetwork
+        if self.backend is Backend.OPENVINO:
+            self._network = OpenVinoNetwork(folded_network(weights), usable_cores(), self.precision is Precision.BF16)
+        else:
+            self._network = TorchNetwork(folded_network(weights), self.device, DTYPES[self.precision])
         self._refiner = _folded_refiner(weights).to(self.device) if weights.info.has_refiner else None
 
     @torch.inference_mode()
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Prepared images (B, 1, H, W) → descriptors, keypoint logits, reliability, as `XFeatNetwork.forward`."""
-        image = self._as_input(image)
-        features, reliability = self._describe(image)
-        return features, self._network.keypoint_head(_unshuffled(image)), reliability
+        return self._network.heads(image)
 
     @torch.inference_mode()
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The heads that semi-dense features need: prepared images (B, 1, H, W) → descriptors, reliability."""
-        return self._describe(self._as_input(image))
-
-    def _as_input(self, image: Tensor) -> Tensor:
-        return image.to(self.device, self._dtype).contiguous(memory_format=torch.channels_last)
-
-    def _describe(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        features = self._network.describe(image)
-        return features, self._network.heatmap_head(features)
+        return self._network.cells(image)
 
     @torch.inference_mode()
     def refine(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
@@ -98,26 +128,6 @@ class Runtime:
                 f"{self.info.path}: these weights have no match refiner, which semi-dense matching needs; "
                 "use --mode sparse, or weights with a refiner (`xfeat weights list`)"
             )
-
-
-def _unshuffled(image: Tensor) -> Tensor:
-    """`pixel_unshuffle` of (B, 1, H, W), made channels-last, as the network wants it and in one copy."""
-    batch, _, height, width = image.shape
-    cells = image.reshape(batch, height // CELL, CELL, width // CELL, CELL).transpose(2, 3)
-    return cells.reshape(batch, height // CELL, width // CELL, CELL * CELL).permute(0, 3, 1, 2)
-
-
-def _folded_network(weights: Weights) -> XFeatNetwork:
-    network = XFeatNetwork()
-    network.load_state_dict(weights.state, strict=False)
-    network.eval().requires_grad_(False)
-    for module in network.modules():
-        if isinstance(module, BasicLayer):
-            convolution, norm, relu = module.layer
-            assert isinstance(convolution, nn.Conv2d)
-            assert isinstance(norm, nn.BatchNorm2d)
-            module.layer = nn.Sequential(fuse_conv_bn_eval(convolution, norm), relu)
-    return network
 
 
 def _folded_refiner(weights: Weights) -> Refiner:

@@ -1,0 +1,64 @@
+"""One image to a core: several at once, each on one thread.
+
+Threads that share one image wait for each other at every layer, which on a busy machine costs several times the work.
+And the result of an image depends on nothing but the image: torch's kernels may round differently on more threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import TypeVar
+
+import cv2
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Within the block, torch computes on the calling thread alone."""
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Each item with the finished call of the function on it, in the items' order; `workers` run at once.
+
+    Items are taken, and results held, at most a few ahead. While it runs, torch has one thread in each worker, and
+    OpenCV, whose threads are the process's, one in all.
+    """
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    pending: deque[tuple[Item, Future[Result]]] = deque()
+    cv2.setNumThreads(1)
+    with ThreadPoolExecutor(workers, "xfeat", torch.set_num_threads, (1,)) as pool:
+        try:
+            for item in items:
+                pending.append((item, pool.submit(function, item)))
+                if len(pending) == 2 * workers:
+                    yield _finished(pending)
+            while pending:
+                yield _finished(pending)
+        finally:
+            for _, future in pending:
+                future.cancel()
+            torch.set_num_threads(before[0])  # a worker's choice is the default of threads to come
+            cv2.setNumThreads(before[1])
+
+
+def _finished(pending: deque[tuple[Item, Future[Result]]]) -> tuple[Item, Future[Result]]:
+    wait([pending[0][1]])
+    return pending.popleft()

@@ -1,0 +1,151 @@
+"""The network in OpenVINO, built from weights in memory; no model file is read or written.
+
+Each request runs on one thread of its own, so that the result does not depend on the number of cores, and several
+threads may ask at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xfeat_cli.model.network import CELL, STRIDE, BasicLayer, XFeatNetwork
+
+_SKIP = 4
+"""Side of the blocks that the skip connection averages."""
+
+_CONVERTER = "openvino.tools.ovc"
+
+_FIRST_USE = threading.Lock()
+"""OpenVINO 2026.4 deadlocks with Python's own lock when two threads convert an array for the first time at once."""
+
+_CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+def is_installed() -> bool:
+    """Whether OpenVINO can be imported; it is not."""
+    return find_spec("openvino") is not None
+
+
+def runs_bf16() -> bool:
+    """Whether OpenVINO multiplies bfloat16 on this processor, rather than fall back to float32 in silence."""
+    return "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@cache
+def _openvino() -> Any:
+    """The package, without its model converter: that one reports every import to its makers, over the network."""
+    first = "openvino" not in sys.modules
+    if first:
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]
+    try:
+        return import_module("openvino")
+    finally:
+        if first:
+            del sys.modules[_CONVERTER]
+
+
+class OpenVinoNetwork:
+    """A folded network (batch norm inside the convolutions) on the CPU.
+
+    streams: requests that run at the same time, each on one thread; more of them wait.
+    """
+
+    def __init__(self, network: XFeatNetwork, streams: int, bf16: bool) -> None:
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": streams,
+            # Pinned threads of two processes would share one core and leave another idle.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._core = _openvino().Core()
+        self._options = options
+        self._network = network
+        self._compiled: dict[bool, Any] = {}
+
+    def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Runtime.heads`, float32, channels last in memory."""
+        features, logits, reliability = self._run(image, with_keypoints=True)
+        return features, logits, reliability
+
+    def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Runtime.cells`, float32, channels last in memory."""
+        features, reliability = self._run(image, with_keypoints=False)
+        return features, reliability
+
+    def _run(self, image: Tensor, with_keypoints: bool) -> list[Tensor]:
+        with _FIRST_USE:
+            if with_keypoints not in self._compiled:
+                model = self._core.compile_model(_model(self._network, with_keypoints), "CPU", self._options)
+                _infer(model, np.zeros((1, 1, STRIDE, STRIDE), np.float32))
+                self._compiled[with_keypoints] = model
+        outputs = _infer(self._compiled[with_keypoints], image.float().contiguous().numpy())
+        return [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs]
+
+
+def _infer(model: Any, image: np.ndarray) -> list[np.ndarray]:
+    return list(model.create_infer_request().infer([image], share_inputs=True).values())
+
+
+def _model(network: XFeatNetwork, with_keypoints: bool) -> Any:
+    """For images of any size: descriptors, keypoint logits if asked for, reliability, all channels last."""
+    openvino = _openvino()
+    ops = openvino.opset13
+    image = ops.parameter([-1, 1, -1, -1], np.float32)
+    skip = ops.avg_pool(image, [_SKIP] * 2, [0, 0], [0, 0], [_SKIP] * 2, True)
+    half = _layers(
+        ops.add(_layers(image, network.block1), _layers(skip, nn.Sequential(network.skip1[1]))), network.block2
+    )
+    eighth = _layers(half, network.block3)
+    sixteenth = _layers(eighth, network.block4)
+    thirtysecond = _layers(sixteenth, network.block5)
+    features = _layers(
+        ops.add(ops.add(eighth, _enlarged(sixteenth, 2)), _enlarged(thirtysecond, 4)), network.block_fusion
+    )
+    outputs = [features]
+    if with_keypoints:
+        outputs.append(_layers(ops.space_to_depth(image, "depth_first", CELL), network.keypoint_head))
+    outputs.append(_layers(features, network.heatmap_head))
+    results = [ops.result(ops.transpose(output, np.array(_CHANNELS_LAST))) for output in outputs]
+    return openvino.Model(results, [image])
+
+
+def _layers(x: Any, layers: nn.Sequential) -> Any:
+    ops = _openvino().opset13
+    for layer in layers:
+        if isinstance(layer, BasicLayer):
+            x = ops.relu(_convolution(x, layer.layer[0]))
+        elif isinstance(layer, nn.Sigmoid):
+            x = ops.sigmoid(x)
+        else:
+            x = _convolution(x, layer)
+    return x
+
+
+def _convolution(x: Any, layer: nn.Module) -> Any:
+    ops = _openvino().opset13
+    assert isinstance(layer, nn.Conv2d)
+    assert layer.bias is not None
+    weight, bias = layer.weight.numpy(), layer.bias.numpy()[:, None, None]
+    padding = list(layer.padding)
+    return ops.add(ops.convolution(x, weight, list(layer.stride), padding, padding, [1, 1]), bias)
+
+
+def _enlarged(x: Any, factor: int) -> Any:
+    return _openvino().opset13.interpolate(
+        x,
+        np.array([factor, factor], np.float32),
+        "linear_onnx",
+        "scales",
+        coordinate_transformation_mode="half_pixel",
+        axes=np.array([2, 3]),
+    )

@@ -1,0 +1,58 @@
+"""The network in torch: batch norm folded into the convolutions, channels last."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from xfeat_cli.model.network import CELL, BasicLayer, XFeatNetwork
+from xfeat_cli.model.weights import Weights
+
+
+class TorchNetwork:
+    """A folded network on a device, in a precision."""
+
+    def __init__(self, network: XFeatNetwork, device: torch.device, dtype: torch.dtype) -> None:
+        self._device = device
+        self._dtype = dtype
+        self._network = network.to(device, dtype)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Runtime.heads`."""
+        image = self._as_input(image)
+        features, reliability = self._describe(image)
+        return features, self._network.keypoint_head(_unshuffled(image)), reliability
+
+    def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Runtime.cells`."""
+        return self._describe(self._as_input(image))
+
+    def _as_input(self, image: Tensor) -> Tensor:
+        return image.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def _describe(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self._network.describe(image)
+        return features, self._network.heatmap_head(features)
+
+
+def folded_network(weights: Weights) -> XFeatNetwork:
+    """The network of some weights, on the CPU, each batch norm folded into the convolution before it."""
+    network = XFeatNetwork()
+    network.load_state_dict(weights.state, strict=False)
+    network.eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, BasicLayer):
+            convolution, norm, relu = module.layer
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            module.layer = nn.Sequential(fuse_conv_bn_eval(convolution, norm), relu)
+    return network
+
+
+def _unshuffled(image: Tensor) -> Tensor:
+    """`pixel_unshuffle` of (B, 1, H, W), made channels-last, as the network wants it and in one copy."""
+    batch, _, height, width = image.shape
+    cells = image.reshape(batch, height // CELL, CELL, width // CELL, CELL).transpose(2, 3)
+    return cells.reshape(batch, height // CELL, width // CELL, CELL * CELL).permute(0, 3, 1, 2)
