@@ -14,7 +14,7 @@ import xfeat_cli
 PACKAGE = Path(xfeat_cli.__file__).parent
 BASE = {"types", "config", "errors", "coordinates"}
 
-COLLECTIONS = {"images", "pairs", "pair_names", "store", "matching", "model", "demo"}
+COLLECTIONS = {"images", "pairs", "pair_names", "store", "matching", "model", "demo", "synthesis"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
@@ -30,6 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "matching": BASE | {"model.network"},
     "model": BASE | {"images", "matching"},
     "demo": BASE,
+    "synthesis": BASE,
+    "training": BASE | COLLECTIONS | {"evaluation"},
     "inspection": BASE | {"store"},
     "retrieval": BASE | {"pairs", "store"},
     "positions": BASE | {"images", "pairs"},
@@ -39,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmark": BASE | COLLECTIONS | {"jobs", "evaluation"},
     "cli": BASE
     | COLLECTIONS
-    | {"sfm_config", "inspection", "jobs", "sfm", "evaluation", "benchmark"}
+    | {"sfm_config", "inspection", "jobs", "sfm", "evaluation", "benchmark", "training"}
     | {"retrieval", "positions"},
     "__main__": {"cli"},
 }
@@ -47,11 +49,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 OWNERS = {
     "h5py": {"store", "benchmark.baseline"},
-    "torch": {"model", "matching", "jobs", "benchmark"},
+    "torch": {"model", "matching", "jobs", "benchmark", "synthesis", "training", "evaluation.warps"},
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
     "PIL": {"images", "demo", "positions"},
-    "cv2": {"images", "model", "demo", "benchmark"},
+    "cv2": {"images", "model", "demo", "benchmark", "training.history"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},

@@ -41,6 +41,8 @@ class ExtractConfig:
     top_k: most features an image may have; None = 4096 sparse, 10,000 semi-dense.
     resize: longest side in px that the network sees; larger images are reduced to it; 0 = never.
     detection_threshold: least heatmap probability of a sparse keypoint.
+    grids: placements of the keypoint head's grid of cells that sparse keypoints are averaged over, 1, 2 or 4: more are
+        more precise and slower.
     decoding: ours, or the authors' arithmetic with its known faults.
     device: auto, cpu, cuda, cuda:N or mps.
     precision: arithmetic of the network; auto = fp16 on CUDA, bf16 on a CPU that multiplies it natively (AVX512-bf16 or
@@ -54,6 +56,7 @@ class ExtractConfig:
     top_k: int | None = None
     resize: int = 1200
     detection_threshold: float = 0.05
+    grids: int = 4
     decoding: Decoding = Decoding.DEFAULT
     device: str = "auto"
     precision: Precision = Precision.AUTO

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from xfeat_cli.matching.refine import SHARPNESS, refine
+from xfeat_cli.matching.labels import CENTRE, CORNER, Labels
+from xfeat_cli.matching.refine import refine as refine_by
 from xfeat_cli.model.network import CELL, Refiner
-from xfeat_cli.types import Features, Matches
+from xfeat_cli.types import Features, Matches, PointMatches
 
 SIZE = (640, 480)
 
@@ -25,6 +29,10 @@ def _features(points: list[tuple[float, float]], scales: list[float], seed: int 
 
 def _matches(*pairs: tuple[int, int]) -> Matches:
     return Matches(np.array(pairs, np.int32).reshape(-1, 2), np.ones(len(pairs), np.float32))
+
+
+def refine(refiner: Callable[..., Tensor], *args: Any, labels: Labels = CORNER) -> PointMatches:
+    return refine_by(refiner, *args, labels)
 
 
 class _FakeRefiner:
@@ -55,23 +63,32 @@ def test_each_end_moves_to_the_centre_of_its_label_times_its_scale() -> None:
     assert refined.points0.dtype == refined.points1.dtype == refined.scores.dtype == np.float32
 
 
+def test_with_labels_from_the_centre_each_end_moves_by_half_its_own_offset() -> None:
+    a, b = _features([(100, 50)], [1.0], seed=0), _features([(30, 40)], [0.5], seed=1)
+    refiner = _FakeRefiner((a, [(7, 2)]), (b, [(1, 4)]))
+    refined = refine(refiner, a, b, _matches((0, 0)), 0.25, labels=CENTRE)
+    np.testing.assert_allclose(refined.points0, [(100 + 3.5 / 2, 50 - 1.5 / 2)])
+    np.testing.assert_allclose(refined.points1, [(30 - 2.5 / 4, 40 + 0.5 / 4)])
+
+
 def test_the_position_is_the_mean_of_the_sharpened_answer() -> None:
     one = _features([(100, 100)], [2.0])
     logits = torch.full((1, 64), -50.0)
-    logits[0, 8 * 3 + 2], logits[0, 8 * 3 + 3] = np.log(3) / SHARPNESS, 0  # 3 to 1
+    logits[0, 8 * 3 + 2], logits[0, 8 * 3 + 3] = np.log(3) / CORNER.sharpness, 0  # 3 to 1
     refined = refine(lambda d0, d1: logits, one, one, _matches((0, 0)), 0.25)
     np.testing.assert_allclose(refined.points0, [(100 + 2 * 2.75, 100 + 2 * 3.5)], atol=1e-4)
     np.testing.assert_allclose(refined.scores, [0.75], atol=1e-5)
 
 
-def test_an_image_matched_with_itself_has_no_offset_whatever_the_weights() -> None:
+@pytest.mark.parametrize("labels", [CORNER, CENTRE], ids=["corner", "centre"])
+def test_an_image_matched_with_itself_has_no_offset_whatever_the_weights(labels: Labels) -> None:
     torch.manual_seed(0)
     refiner = Refiner().eval()
     random = np.random.default_rng(2)
     points = [tuple(p) for p in random.uniform(0, 400, (200, 2))]
     features = _features(points, random.choice([1 / 0.6, 1 / 1.3], 200).tolist())
     with torch.inference_mode():
-        refined = refine(refiner, features, features, _matches(*((i, i) for i in range(200))), 0)
+        refined = refine(refiner, features, features, _matches(*((i, i) for i in range(200))), 0, labels=labels)
     assert len(refined) == 200
     np.testing.assert_array_equal(refined.points0, refined.points1)
 

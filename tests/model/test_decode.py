@@ -13,6 +13,7 @@ from torch import Tensor
 from xfeat_cli.coordinates import pixel_to_cell, pixel_to_grid, rescale
 from xfeat_cli.model import decode, peaks
 from xfeat_cli.model.decode import Decoded
+from xfeat_cli.model.heatmap import from_logits as heatmap_of
 from xfeat_cli.model.network import CELL
 
 THRESHOLD = 0.05
@@ -38,7 +39,7 @@ def _heads(heatmap: Tensor, reliability: Tensor | None = None) -> tuple[Tensor, 
     features = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     if reliability is None:
         reliability = torch.ones(len(cells), 1, *cells.shape[-2:])
-    return features, probabilities.log(), reliability
+    return features, heatmap_of(probabilities.log()), reliability
 
 
 def _sparse(heatmap: Tensor, top_k: int = 100, reliability: Tensor | None = None) -> Decoded:
@@ -125,7 +126,7 @@ SIZES = [(96, 160), (70, 101), (33, 47), (31, 31), (1, 500), (1, 1)]
 @pytest.mark.parametrize("size", SIZES)
 def test_a_cells_position_is_the_centre_of_its_first_pixel_in_both_passes(size: tuple[int, int]) -> None:
     heads = [_heads(torch.zeros(scaled)) for scaled in decode.semi_dense_sizes(size)]
-    (decoded,) = decode.semi_dense(heads, size, 10_000)
+    (decoded,) = decode.semi_dense(heads, size, 10_000, 0.0)
     assert decoded.scales is not None
     expected = []
     for height, width in decode.semi_dense_sizes(size):
@@ -141,7 +142,7 @@ def test_both_passes_put_the_same_pixel_at_the_same_place() -> None:
     """500 × 300 reduces to 300 × 180 and 650 × 390: what lies at p is at (p + 0.5)·s − 0.5 in each."""
     size = (300, 500)
     heads = [_heads(torch.zeros(scaled)) for scaled in decode.semi_dense_sizes(size)]
-    (decoded,) = decode.semi_dense(heads, size, 10_000)
+    (decoded,) = decode.semi_dense(heads, size, 10_000, 0.0)
     assert decoded.scales is not None
     for scale in (0.6, 1.3):
         members = decoded.points[(decoded.scales - 1 / scale).abs() < 1e-6]
@@ -170,8 +171,8 @@ def test_equal_neighbours_yield_one_keypoint(at: tuple[int, int], step: tuple[in
 
 
 def test_a_plateau_yields_one_keypoint() -> None:
-    logits = torch.zeros(1, 65, 4, 4)
-    heads = (torch.ones(1, 64, 4, 4), logits, torch.ones(1, 1, 4, 4))
+    heatmap = heatmap_of(torch.zeros(1, 65, 4, 4))
+    heads = (torch.ones(1, 64, 4, 4), heatmap, torch.ones(1, 1, 4, 4))
     (decoded,) = decode.sparse(heads, (30, 32), 2000, 0.001)
     assert decoded.points.tolist() == [[0, 0]]
 
@@ -188,8 +189,8 @@ def test_equal_scores_come_in_the_order_of_their_pixels(top_k: int) -> None:
 def test_equal_cells_come_in_the_order_of_their_pass_and_pixels() -> None:
     size = (80, 80)
     heads = [_heads(torch.zeros(scaled)) for scaled in decode.semi_dense_sizes(size)]
-    (decoded,) = decode.semi_dense(heads, size, 10)
-    (again,) = decode.semi_dense(heads, size, 10)
+    (decoded,) = decode.semi_dense(heads, size, 10, 0.0)
+    (again,) = decode.semi_dense(heads, size, 10, 0.0)
     assert decoded.scales is not None
     np.testing.assert_allclose(decoded.scales, [1 / 0.6] * 2 + [1 / 1.3] * 8, rtol=1e-6)
     assert torch.equal(decoded.points, again.points)
@@ -236,7 +237,7 @@ def test_keypoints_stay_in_tiny_images(size: tuple[int, int]) -> None:
 def test_semi_dense_gives_as_many_as_asked_for(top_k: int) -> None:
     size = (80, 80)  # 6 × 6 and 13 × 13 cells
     heads = [_heads(torch.zeros(scaled)) for scaled in decode.semi_dense_sizes(size)]
-    (decoded,) = decode.semi_dense(heads, size, top_k)
+    (decoded,) = decode.semi_dense(heads, size, top_k, 0.0)
     assert len(decoded.points) == min(top_k, 36 + 169)
     assert decoded.scales is not None
     coarse = int((decoded.scales > 1).sum())
@@ -273,10 +274,10 @@ def test_nothing_is_found_in_the_padding() -> None:
 
 def test_batch_neighbours_do_not_matter() -> None:
     heatmaps = torch.stack([_random_heatmap(i, 64, 96) * 5 * (i + 1) / 8 for i in range(3)])
-    features, logits, reliability = _heads(heatmaps, torch.rand(3, 1, 8, 12))
-    together = decode.sparse((features, logits, reliability), (60, 90), 50, 0.005)
+    features, heats, reliability = _heads(heatmaps, torch.rand(3, 1, 8, 12))
+    together = decode.sparse((features, heats, reliability), (60, 90), 50, 0.005)
     for i, one in enumerate(together):
-        (alone,) = decode.sparse((features[i : i + 1], logits[i : i + 1], reliability[i : i + 1]), (60, 90), 50, 0.005)
+        (alone,) = decode.sparse((features[i : i + 1], heats[i : i + 1], reliability[i : i + 1]), (60, 90), 50, 0.005)
         assert torch.equal(one.points, alone.points)
         assert torch.equal(one.scores, alone.scores)
         torch.testing.assert_close(one.descriptors, alone.descriptors, atol=1e-6, rtol=0)
@@ -312,9 +313,9 @@ def test_semi_dense_scores_are_the_reliability_of_the_cells() -> None:
     size = (80, 80)
     heads = []
     for scaled in decode.semi_dense_sizes(size):
-        features, logits, reliability = _heads(torch.zeros(scaled))
-        heads.append((features, logits, torch.rand_like(reliability)))
-    (decoded,) = decode.semi_dense(heads, size, 10_000)
+        features, heatmap, reliability = _heads(torch.zeros(scaled))
+        heads.append((features, heatmap, torch.rand_like(reliability)))
+    (decoded,) = decode.semi_dense(heads, size, 10_000, 0.0)
     assert decoded.scales is not None
     for (features, _, reliability), scale, cells in zip(heads, (0.6, 1.3), (6, 13), strict=True):
         own = (decoded.scales - 1 / scale).abs() < 1e-6
@@ -349,8 +350,8 @@ def test_masked_out_cells_hold_no_feature_and_the_others_stay() -> None:
     heads = [_heads(torch.zeros(scaled)) for scaled in decode.semi_dense_sizes(size)]
     mask = np.ones((1, *size), bool)
     mask[0, :, 40:] = False
-    (free,) = decode.semi_dense(heads, size, 10_000)
-    (masked,) = decode.semi_dense(heads, size, 10_000, mask)
+    (free,) = decode.semi_dense(heads, size, 10_000, 0.0)
+    (masked,) = decode.semi_dense(heads, size, 10_000, 0.0, mask)
     expected = [p for p in free.points.tolist() if p[0] < 39.5]
     assert sorted(masked.points.tolist()) == sorted(expected)
     assert 0 < len(expected) < len(free.points)

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from xfeat_cli import ExtractConfig, Features, MatchConfig, Matches, PointMatches, XFeat
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import Photo, to_gray
 from xfeat_cli.model import decode
-from xfeat_cli.model.extractor import _scaled
+from xfeat_cli.model.decode import scaled
 from xfeat_cli.model.runtime import Runtime
 
 MODES = ["sparse", "semi-dense"]
@@ -142,13 +141,11 @@ class _FakeRuntime:
 
     device = torch.device("cpu")
 
-    def heads(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def sparse_heads(self, image: torch.Tensor, grids: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         batch, _, height, width = image.shape
-        heatmap = torch.zeros(batch, 1, height, width)
-        heatmap[:, :, 20, 10] = 0.5
-        cells = F.pixel_unshuffle(heatmap, 8)
-        logits = torch.cat([cells, 1 - cells.sum(1, keepdim=True)], 1).log()
-        return torch.ones(batch, 64, height // 8, width // 8), logits, torch.ones(batch, 1, height // 8, width // 8)
+        heatmap = torch.zeros(batch, height, width)
+        heatmap[:, 20, 10] = 0.5
+        return torch.ones(batch, 64, height // 8, width // 8), heatmap, torch.ones(batch, 1, height // 8, width // 8)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +190,7 @@ def test_the_image_is_scaled_with_pixel_centres() -> None:
     ramp = torch.arange(200.0).expand(1, 64, 200)
     for size in decode.semi_dense_sizes((64, 200)):
         came_from = (torch.arange(size[1]) + 0.5) * 200 / size[1] - 0.5
-        error = (_scaled(ramp, size)[0, 5] - came_from)[5:-5]
+        error = (scaled(ramp, size)[0, 5] - came_from)[5:-5]
         assert error.abs().max() < 0.1  # of the antialiasing filter's few taps
         assert error.mean().abs() < 0.003
 

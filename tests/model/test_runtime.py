@@ -21,7 +21,7 @@ def _weights(*modules: torch.nn.Module) -> Weights:
     state: dict[str, torch.Tensor] = {}
     for module in modules:
         state |= module.state_dict()
-    info = WeightsInfo("mine", Path("mine.safetensors"), "0" * 64, {}, len(modules) > 1, 0.8, 0)
+    info = WeightsInfo("mine", Path("mine.safetensors"), "0" * 64, {}, len(modules) > 1, 0.8, "corner", 0)
     return Weights(info, state)
 
 

@@ -54,6 +54,12 @@ def extract(
     detection_threshold: Annotated[
         float, typer.Option("--detection-threshold", min=0, max=1, help="Least probability of a keypoint.")
     ] = _DEFAULT.detection_threshold,
+    grids: Annotated[
+        int,
+        typer.Option(
+            "--grids", metavar="1|2|4", help="Grids of cells that keypoints are averaged over: 4 = precise, 1 = fast."
+        ),
+    ] = _DEFAULT.grids,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -114,6 +120,7 @@ def extract(
             top_k=top_k,
             resize=resize,
             detection_threshold=detection_threshold,
+            grids=grids,
             batch_size=batch_size,
             device=device,
             precision=precision,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xfeat_cli.config import ExtractConfig
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode
@@ -26,7 +27,7 @@ ACCURACIES_PX = (1.0, 3.0, 5.0)
 _REPEATED_PX = 3.0
 _CORRECT_PX = 3.0
 _TOP_K = {"sparse": 1024, "semi-dense": 2048}
-_DETECTION_THRESHOLD = 0.05
+_DEFAULT = ExtractConfig()
 _MULTIPLE = 32
 _COSINES = np.round(np.arange(0.0, 1.0, 0.01), 2)
 
@@ -122,8 +123,8 @@ def _pair(generator: torch.Generator, photo: Tensor) -> Pairs:
 
 def _sparse(runtime: Runtime, image: Tensor) -> Features:
     size = (image.shape[2], image.shape[3])
-    heads = runtime.heads(decode.prepare(image[:, 0].to(runtime.device)))
-    return _features(decode.sparse(heads, size, _TOP_K["sparse"], _DETECTION_THRESHOLD)[0], size)
+    heads = runtime.sparse_heads(decode.prepare(image[:, 0].to(runtime.device)), _DEFAULT.grids)
+    return _features(decode.sparse(heads, size, _TOP_K["sparse"], _DEFAULT.detection_threshold)[0], size)
 
 
 def _semi_dense(runtime: Runtime, image: Tensor, size: tuple[int, int]) -> Features:

@@ -103,6 +103,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
     }
     if config.mode is Mode.SPARSE:
         provenance["detection_threshold"] = config.detection_threshold
+        provenance["grids"] = config.grids
     return provenance
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -57,9 +58,12 @@ def sparse(
     threshold: float,
     mask: np.ndarray | None = None,
 ) -> list[Decoded]:
-    """Decode a batch. size: (H, W) before padding. mask: (B, H, W) bool, False = no keypoint here."""
-    features, logits, reliability = heads
-    heatmap = _heatmap(logits, size)
+    """Decode a batch. heads: descriptors, heatmap (B, ·, ·), reliability, as `Runtime.sparse_heads` gives them.
+
+    size: (H, W) before padding. mask: (B, H, W) bool, False = no keypoint here.
+    """
+    features, heatmap, reliability = heads
+    heatmap = heatmap[:, : size[0], : size[1]].contiguous()
     allowed = None if mask is None else torch.from_numpy(mask).to(heatmap.device)
     points, scores, is_keypoint = find_peaks(heatmap, reliability.float(), top_k, threshold, allowed)
     descriptors = _sample_descriptors(features, points)
@@ -129,14 +133,6 @@ def _rows(values: Tensor, index: Tensor) -> Tensor:
     batch, count, dim = values.shape
     index = index + torch.arange(batch, device=index.device)[:, None] * count
     return values.reshape(-1, dim).index_select(0, index.flatten()).view(batch, -1, dim)
-
-
-def _heatmap(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, 65, h, w) logits → (B, H, W) probabilities, cropped to the image."""
-    batch, _, rows, columns = logits.shape
-    probability = torch.softmax(logits.permute(0, 2, 3, 1).float(), -1)[..., :-1]
-    cells = probability.reshape(batch, rows, columns, CELL, CELL).transpose(2, 3)
-    return cells.reshape(batch, rows * CELL, columns * CELL)[:, : size[0], : size[1]].contiguous()
 
 
 def _sample_descriptors(features: Tensor, points: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, reference, weights
 from xfeat_cli.model.cores import in_order, single_threaded
 from xfeat_cli.model.decode import Decoded
+from xfeat_cli.model.heatmap import GRIDS
 from xfeat_cli.model.processor import usable_cores
 from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.types import Features, Matches, PointMatches
@@ -123,7 +124,7 @@ class XFeat:
         mask = _network_masks(photos, size)
         top_k = self.config.features_per_image
         if self.config.mode is Mode.SPARSE:
-            heads = self.runtime.heads(decode.prepare(gray))
+            heads = self.runtime.sparse_heads(decode.prepare(gray), self.config.grids)
             decoded = decode.sparse(heads, size, top_k, self.config.detection_threshold, mask)
         else:
             passes = [self.runtime.cells(decode.prepare(decode.scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
@@ -160,6 +161,8 @@ def _checked(config: ExtractConfig) -> ExtractConfig:
         raise UsageError(str(error)) from None
     if config.features_per_image < 1:
         raise UsageError(f"top_k is {config.top_k}; it must be at least 1")
+    if config.grids not in GRIDS:
+        raise UsageError(f"grids is {config.grids}; it must be {', '.join(map(str, GRIDS))}")
     if config.resize < 0:
         raise UsageError(f"resize is {config.resize}; it must be a longest side in px, or 0 for none")
     if config.batch_size is not None and config.batch_size < 1:

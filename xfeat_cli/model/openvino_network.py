@@ -70,25 +70,29 @@ class OpenVinoNetwork:
         self._core = _openvino().Core()
         self._options = options
         self._network = network
-        self._compiled: dict[bool, Any] = {}
+        self._compiled: dict[tuple[str, ...], Any] = {}
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `Runtime.heads`, float32, channels last in memory."""
-        features, logits, reliability = self._run(image, with_keypoints=True)
+        features, logits, reliability = self._run(image, "features", "keypoints", "reliability")
         return features, logits, reliability
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """As `Runtime.cells`, float32, channels last in memory."""
-        features, reliability = self._run(image, with_keypoints=False)
+        features, reliability = self._run(image, "features", "reliability")
         return features, reliability
 
-    def _run(self, image: Tensor, with_keypoints: bool) -> list[Tensor]:
+    def keypoint_logits(self, image: Tensor) -> Tensor:
+        """As `TorchNetwork.keypoint_logits`, float32, channels last in memory."""
+        return self._run(image, "keypoints")[0]
+
+    def _run(self, image: Tensor, *wanted: str) -> list[Tensor]:
         with _FIRST_USE:
-            if with_keypoints not in self._compiled:
-                model = self._core.compile_model(_model(self._network, with_keypoints), "CPU", self._options)
+            if wanted not in self._compiled:
+                model = self._core.compile_model(_model(self._network, wanted), "CPU", self._options)
                 _infer(model, np.zeros((1, 1, STRIDE, STRIDE), np.float32))
-                self._compiled[with_keypoints] = model
-        outputs = _infer(self._compiled[with_keypoints], image.float().contiguous().numpy())
+                self._compiled[wanted] = model
+        outputs = _infer(self._compiled[wanted], image.float().contiguous().numpy())
         return [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs]
 
 
@@ -96,11 +100,23 @@ def _infer(model: Any, image: np.ndarray) -> list[np.ndarray]:
     return list(model.create_infer_request().infer([image], share_inputs=True).values())
 
 
-def _model(network: XFeatNetwork, with_keypoints: bool) -> Any:
-    """For images of any size: descriptors, keypoint logits if asked for, reliability, all channels last."""
+def _model(network: XFeatNetwork, wanted: tuple[str, ...]) -> Any:
+    """For images of any size: those of features, keypoints (logits) and reliability that are wanted, channels last."""
     openvino = _openvino()
     ops = openvino.opset13
     image = ops.parameter([-1, 1, -1, -1], np.float32)
+    outputs = {}
+    if "keypoints" in wanted:
+        outputs["keypoints"] = _layers(ops.space_to_depth(image, "depth_first", CELL), network.keypoint_head)
+    if "features" in wanted:
+        outputs["features"] = _features(image, network)
+        outputs["reliability"] = _layers(outputs["features"], network.heatmap_head)
+    results = [ops.result(ops.transpose(outputs[name], np.array(_CHANNELS_LAST))) for name in wanted]
+    return openvino.Model(results, [image])
+
+
+def _features(image: Any, network: XFeatNetwork) -> Any:
+    ops = _openvino().opset13
     skip = ops.avg_pool(image, [_SKIP] * 2, [0, 0], [0, 0], [_SKIP] * 2, True)
     half = _layers(
         ops.add(_layers(image, network.block1), _layers(skip, nn.Sequential(network.skip1[1]))), network.block2
@@ -108,15 +124,7 @@ def _model(network: XFeatNetwork, with_keypoints: bool) -> Any:
     eighth = _layers(half, network.block3)
     sixteenth = _layers(eighth, network.block4)
     thirtysecond = _layers(sixteenth, network.block5)
-    features = _layers(
-        ops.add(ops.add(eighth, _enlarged(sixteenth, 2)), _enlarged(thirtysecond, 4)), network.block_fusion
-    )
-    outputs = [features]
-    if with_keypoints:
-        outputs.append(_layers(ops.space_to_depth(image, "depth_first", CELL), network.keypoint_head))
-    outputs.append(_layers(features, network.heatmap_head))
-    results = [ops.result(ops.transpose(output, np.array(_CHANNELS_LAST))) for output in outputs]
-    return openvino.Model(results, [image])
+    return _layers(ops.add(ops.add(eighth, _enlarged(sixteenth, 2)), _enlarged(thirtysecond, 4)), network.block_fusion)
 
 
 def _layers(x: Any, layers: nn.Sequential) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError, WeightsError
 from xfeat_cli.matching.labels import LABELS
-from xfeat_cli.model import openvino_network
+from xfeat_cli.model import heatmap, openvino_network
 from xfeat_cli.model.allocation import keep_freed_memory
 from xfeat_cli.model.network import Refiner
 from xfeat_cli.model.openvino_network import OpenVinoNetwork
@@ -108,6 +108,14 @@ class Runtime:
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Prepared images (B, 1, H, W) → descriptors, keypoint logits, reliability, as `XFeatNetwork.forward`."""
         return self._network.heads(image)
+
+    @torch.inference_mode()
+    def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The heads that keypoints need: prepared images (B, 1, H, W) → descriptors, heatmap (B, H, W) averaged over
+        `grids` grids of cells, reliability."""
+        features, logits, reliability = self._network.heads(image)
+        first = heatmap.from_logits(logits)
+        return features, heatmap.averaged(first, self._network.keypoint_logits, image, grids), reliability
 
     @torch.inference_mode()
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:

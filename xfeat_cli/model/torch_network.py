@@ -29,6 +29,10 @@ class TorchNetwork:
         """As `Runtime.cells`."""
         return self._describe(self._as_input(image))
 
+    def keypoint_logits(self, image: Tensor) -> Tensor:
+        """The keypoint head alone: prepared images (B, 1, H, W) → (B, 65, H/8, W/8)."""
+        return self._network.keypoint_head(_unshuffled(self._as_input(image)))
+
     def _as_input(self, image: Tensor) -> Tensor:
         return image.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
 
