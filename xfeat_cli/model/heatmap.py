@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xfeat_cli.model.network import CELL
@@ -19,7 +18,7 @@ GRIDS: dict[int, tuple[tuple[int, int], ...]] = {
     2: ((0, 0), (4, 4)),
     4: ((0, 0), (4, 0), (0, 4), (4, 4)),
 }
-"""Number of grids → how far each is shifted, (x, y) px."""
+"""Number of grids → the pixel (x, y) where each grid's first cell begins."""
 
 
 def from_logits(logits: Tensor) -> Tensor:
@@ -31,7 +30,7 @@ def from_logits(logits: Tensor) -> Tensor:
 
 
 def averaged(first: Tensor, keypoint_logits: Callable[[Tensor], Tensor], image: Tensor, grids: int) -> Tensor:
-    """Mean heatmap (B, H, W) over a number of GRIDS.
+    """Mean heatmap (B, H, W) over a number of GRIDS; near an edge, over those whose cell there is whole.
 
     first: the heatmap of the unshifted grid. keypoint_logits: prepared images (B, 1, ·, ·) → logits (B, 65, ·, ·).
     image: (B, 1, H, W) prepared.
@@ -39,8 +38,9 @@ def averaged(first: Tensor, keypoint_logits: Callable[[Tensor], Tensor], image: 
     if grids == 1:
         return first
     height, width = image.shape[-2:]
-    total = first.clone()
+    total, count = first.clone(), first.new_ones(height, width)
     for x, y in GRIDS[grids][1:]:
-        shifted = F.pad(image, (x, -x % CELL, y, -y % CELL), mode="replicate")
-        total += from_logits(keypoint_logits(shifted))[:, y : y + height, x : x + width]
-    return total.mul_(1 / grids)
+        rows, columns = slice(y, y + (height - y) // CELL * CELL), slice(x, x + (width - x) // CELL * CELL)
+        total[:, rows, columns] += from_logits(keypoint_logits(image[..., rows, columns]))
+        count[rows, columns] += 1
+    return total.div_(count)
