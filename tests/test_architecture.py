@@ -54,6 +54,7 @@ OWNERS = {
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},
+    "kornia": {"matching.lighterglue"},
     "platformdirs": {"model"},
     "typer": {"cli"},
     "tqdm": {"cli"},
