@@ -604,6 +604,12 @@ class FeaturesReader(_Reader):
     def __contains__(self, name: str) -> bool:
         return name in self._entries
 
+    def count(self, name: str) -> int:
+        """Number of keypoints of an image, without reading them. Raises KeyError, StoreError."""
+        if name not in self._entries:
+            raise KeyError(name)
+        return row_count(self._h5, name, "keypoints")
+
     def load(self, name: str) -> Features:
         """Features of an image. keypoints float32; descriptors (N, D) float16 or float32 as stored.
 

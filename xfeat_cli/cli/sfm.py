@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xfeat_cli.cli.console import JobConsole, interruptible
-from xfeat_cli.cli.options import DeviceOption, JsonOption, OverwriteOption, PrecisionOption, QuietOption, VerboseOption
-from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
+from xfeat_cli.cli.options import (
+    DeviceOption,
+    JsonOption,
+    LoopClosureOption,
+    LoopPeriodOption,
+    OverlapOption,
+    OverwriteOption,
+    PrecisionOption,
+    QuadraticOption,
+    QuietOption,
+    VerboseOption,
+)
+from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode
 from xfeat_cli.errors import UsageError
 from xfeat_cli.sfm_config import AggregateConfig, CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
 
@@ -28,12 +39,16 @@ def sfm(
     output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for every stage's file and the model.")],
     mode: Annotated[Mode, typer.Option("--mode", help="Sparse keypoints, or semi-dense points.")] = _EXTRACT.mode,
     pairs: Annotated[PairKind, typer.Option("--pairs", help="Which images are matched.")] = _SFM.pairs,
-    overlap: Annotated[
-        int, typer.Option("--overlap", min=1, help="With --pairs sequential: how many following images.")
-    ] = _SFM.overlap,
+    overlap: OverlapOption = _SFM.overlap,
+    quadratic: QuadraticOption = _SFM.quadratic,
+    loop_closure: LoopClosureOption = _SFM.loop_closure,
+    loop_period: LoopPeriodOption = _SFM.loop_period,
     num: Annotated[
         int, typer.Option("--num", min=1, help="With --pairs retrieval: how many images that look alike.")
     ] = _SFM.num,
+    matcher: Annotated[
+        MatcherKind, typer.Option("--matcher", help="Nearest neighbours, or LighterGlue; see `xfeat match --help`.")
+    ] = _MATCH.matcher,
     mapper: Annotated[Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.")] = _SFM.mapper,
     single_camera: Annotated[bool, typer.Option("--single-camera", help="One camera took all images.")] = False,
     camera_per_folder: Annotated[
@@ -72,7 +87,9 @@ def sfm(
 
       xfeat sfm images/ out/ --single-camera
 
-      xfeat sfm images/ dense/ --mode semi-dense --pairs sequential --mapper global
+      xfeat sfm images/ dense/ --mode semi-dense --mapper global
+
+      xfeat sfm frames/ out/ --pairs sequential --quadratic --loop-closure 20
     """
     if single_camera and camera_per_folder:
         raise UsageError("--single-camera and --camera-per-folder exclude each other; give one of them")
@@ -85,11 +102,19 @@ def sfm(
         summary = reconstruct_folder(
             images,
             output,
-            SfmConfig(pairs=pairs, overlap=overlap, num=num, mapper=mapper),
+            SfmConfig(
+                pairs=pairs,
+                overlap=overlap,
+                quadratic=quadratic,
+                loop_closure=loop_closure,
+                loop_period=loop_period,
+                num=num,
+                mapper=mapper,
+            ),
             extraction=ExtractConfig(
                 mode=mode, weights=weights, top_k=top_k, resize=resize, device=device, precision=precision
             ),
-            matching=MatchConfig(device=device, precision=precision),
+            matching=MatchConfig(matcher=matcher, device=device, precision=precision),
             aggregation=AggregateConfig(radius=radius),
             cameras=ColmapConfig(camera_model=camera_model, sharing=sharing, threads=threads),
             overwrite=overwrite,

@@ -23,7 +23,7 @@ from xfeat_cli.jobs.extract import extract
 from xfeat_cli.jobs.match import match
 from xfeat_cli.jobs.progress import Listener, Summary
 from xfeat_cli.pairs import Pair, can_be_listed, exhaustive, sequential, unique, write_pairs
-from xfeat_cli.retrieval import retrieve
+from xfeat_cli.retrieval import loop_closures, retrieve
 from xfeat_cli.sfm.database import build_database
 from xfeat_cli.sfm.engine import SfmError, version
 from xfeat_cli.sfm.reconstruction import ModelSummary, reconstruct
@@ -130,6 +130,7 @@ class _Run:
     def _options(self) -> dict[str, Any]:
         options = {**asdict(self.config), **asdict(self.cameras), **asdict(self.aggregation)}
         options["mode"] = self.extraction.mode.value
+        options["matcher"] = self.matching.matcher
         del options["threads"]
         return {key: value.value if isinstance(value, Enum) else value for key, value in options.items()}
 
@@ -155,9 +156,14 @@ class _Run:
 
     def _paired(self, names: list[str], features: Path) -> Iterable[Pair]:
         if self.config.pairs is PairKind.SEQUENTIAL:
-            return sequential(names, self.config.overlap)
+            config = self.config
+            pairs = sequential(names, config.overlap, config.quadratic)
+            if not config.loop_closure:
+                return pairs
+            closures = loop_closures(features, config.loop_closure, config.loop_period, config.overlap)
+            return unique([*pairs, *closures])
         if self.config.pairs is PairKind.RETRIEVAL:
-            return unique(retrieve(features, self.config.num))
+            return retrieve(features, self.config.num)
         return exhaustive(names)
 
     def _match(self, pairs: Path, features: Path, matches: Path) -> None:

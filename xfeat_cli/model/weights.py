@@ -1,6 +1,6 @@
 """Weights: locate, verify, load, save.
 
-A name is a shipped file's stem, `default`, or a download (`official`; `lighterglue`, a matcher and no network); anything
+A name is a shipped file's stem, `default`, or a download (`official`; `lighterglue`, a matcher, no network); anything
 else is a path. Shipped and own weights are safetensors with metadata; the released `.pt` files load unchanged, and no
 pickle is ever executed. torch is imported where tensors are read, so that `known` and `locate` stay quick.
 """
