@@ -34,7 +34,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Pooling:
-    """Learned from a collection. words: (W, D) unit; mean: (V,), V = W · (D + 1); axes: (≤ DIMENSIONS, V) orthonormal."""
+    """Learned from a collection. words: (W, D) unit; mean: (V,), V = W · (D + 1); axes: (at most DIMENSIONS, V)."""
 
     words: Float32Array
     mean: Float32Array

@@ -54,12 +54,9 @@ def build_database(
     Raises SfmError when the database exists (unless `overwrite`), when a camera model is unknown, and when nothing can
     be imported; StoreError for files that cannot be read.
     """
-    engine = pycolmap()
     if database.exists() and not overwrite:
         raise SfmError(f"{database} exists; use --overwrite to replace it, or name another database")
-    if config.camera_model not in engine.CameraModelId.__members__:
-        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
-        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    reader_options(config)
     with FeaturesReader(features) as keypoints, MatchesReader(matches) as pairs:
         if pairs.kind == SEMI_DENSE_MATCHES:
             raise SfmError(
@@ -67,12 +64,28 @@ def build_database(
             )
         if keypoints.kind == SEMI_DENSE_FEATURES:
             raise SfmError(f"{features} holds semi-dense features; give the keypoints that `xfeat aggregate` wrote")
-        with _replacing(database) as temporary:
+        with replacing(database) as temporary:
             return _fill(temporary, keypoints, pairs, images, config)
 
 
+def reader_options(config: ColmapConfig) -> Any:
+    """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
+    engine = pycolmap()
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    return options
+
+
+def camera_mode(config: ColmapConfig) -> Any:
+    """Which images share a camera, as pycolmap.CameraMode."""
+    return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
+
+
 @contextmanager
-def _replacing(database: Path) -> Iterator[Path]:
+def replacing(database: Path) -> Iterator[Path]:
     """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
     temporary = database.with_name(f".{database.name}.part")
     try:
@@ -95,10 +108,7 @@ def _fill(
     summary = ImportSummary()
     names = _importable(features, images, summary)
     engine.Database.open(path).close()
-    options = engine.ImageReaderOptions()
-    options.camera_model = config.camera_model
-    mode = getattr(engine.CameraMode, _CAMERA_MODES[config.sharing])
-    engine.import_images(path, images, mode, names, options)
+    engine.import_images(path, images, camera_mode(config), names, reader_options(config))
     with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
         counts = _write_keypoints(database, features, names, summary)
         if not counts:

