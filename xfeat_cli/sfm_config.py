@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class CameraSharing(str, Enum):
-    """Which images one camera took: one for all, one a folder, one for images of equal size and EXIF, one each."""
+    """Which images one camera took: one for all, one a folder, one for those whose EXIF says so, one each."""
 
     SINGLE = "single"
     PER_FOLDER = "per-folder"

@@ -70,9 +70,9 @@ def _names(source: Path) -> list[str]:
 
         names = [image.name for image in find_images(source)]
     else:
-        from xfeat_cli.store import FeaturesReader
+        from xfeat_cli.store import KeypointsReader
 
-        with FeaturesReader(source) as reader:
+        with KeypointsReader(source) as reader:
             names = reader.names()
     for name in names:
         if not can_be_listed(name):

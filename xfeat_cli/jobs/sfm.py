@@ -29,7 +29,7 @@ from xfeat_cli.sfm.engine import SfmError, version
 from xfeat_cli.sfm.reconstruction import ModelSummary, reconstruct
 from xfeat_cli.sfm.verification import verify
 from xfeat_cli.sfm_config import AggregateConfig, ColmapConfig, PairKind, SfmConfig
-from xfeat_cli.store import FeaturesReader, MatchesReader
+from xfeat_cli.store import KeypointsReader, MatchesReader
 
 _COLMAP_STAGES = ("import", "verify", "reconstruct")
 
@@ -119,7 +119,7 @@ class _Run:
         self._match(pairs, features, matches)
         if self.semi_dense:
             features, matches = self._aggregate(features, matches)
-        with FeaturesReader(features) as keypoints, MatchesReader(matches) as found:
+        with KeypointsReader(features) as keypoints, MatchesReader(matches) as found:
             key = f"{fingerprint(keypoints)} {fingerprint(found)} pycolmap {version()}"
         database = self.output / "database.db"
         self._import(features, matches, database, key)
@@ -145,7 +145,7 @@ class _Run:
 
     def _pairs(self, features: Path, pairs: Path) -> None:
         started = time.monotonic()
-        with FeaturesReader(features) as reader:
+        with KeypointsReader(features) as reader:
             stored = reader.names()
         names = [name for name in stored if can_be_listed(name)]
         self.summary.problems += [

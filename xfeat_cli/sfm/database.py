@@ -21,7 +21,7 @@ from xfeat_cli.images import find_images
 from xfeat_cli.pair_names import resolve
 from xfeat_cli.sfm.engine import SfmError, pycolmap
 from xfeat_cli.sfm_config import CameraSharing, ColmapConfig
-from xfeat_cli.store import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES, FeaturesReader, MatchesReader
+from xfeat_cli.store import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES, KeypointsReader, MatchesReader
 from xfeat_cli.types import Matches
 
 _CAMERA_MODES = {
@@ -57,7 +57,7 @@ def build_database(
     if database.exists() and not overwrite:
         raise SfmError(f"{database} exists; use --overwrite to replace it, or name another database")
     reader_options(config)
-    with FeaturesReader(features) as keypoints, MatchesReader(matches) as pairs:
+    with KeypointsReader(features) as keypoints, MatchesReader(matches) as pairs:
         if pairs.kind == SEMI_DENSE_MATCHES:
             raise SfmError(
                 f"{matches} holds semi-dense matches; make keypoints of them first: xfeat aggregate {matches}"
@@ -102,7 +102,7 @@ def replacing(database: Path) -> Iterator[Path]:
 
 
 def _fill(
-    path: Path, features: FeaturesReader, matches: MatchesReader, images: Path, config: ColmapConfig
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
 ) -> ImportSummary:
     engine = pycolmap()
     summary = ImportSummary()
@@ -120,7 +120,7 @@ def _fill(
     return summary
 
 
-def _importable(features: FeaturesReader, images: Path, summary: ImportSummary) -> list[str]:
+def _importable(features: KeypointsReader, images: Path, summary: ImportSummary) -> list[str]:
     """Names that have both features and a file; the others are reported."""
     files = {image.name for image in find_images(images)}
     stored = set(features.names())
@@ -135,7 +135,7 @@ def _importable(features: FeaturesReader, images: Path, summary: ImportSummary) 
 
 
 def _write_keypoints(
-    database: Any, features: FeaturesReader, names: list[str], summary: ImportSummary
+    database: Any, features: KeypointsReader, names: list[str], summary: ImportSummary
 ) -> dict[str, tuple[int, int]]:
     """Write each image's keypoints; by name, COLMAP's number of the image and its count of keypoints."""
     ids = {image.name: image for image in database.read_all_images()}
@@ -170,7 +170,7 @@ def _write_matches(
     database: Any,
     matches: MatchesReader,
     counts: dict[str, tuple[int, int]],
-    features: FeaturesReader,
+    features: KeypointsReader,
     summary: ImportSummary,
 ) -> None:
     resolved = resolve(matches.names(), counts)

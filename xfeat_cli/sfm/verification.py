@@ -10,7 +10,7 @@ import numpy as np
 from xfeat_cli.errors import UsageError
 from xfeat_cli.pair_names import resolve
 from xfeat_cli.sfm.engine import pycolmap, version
-from xfeat_cli.store import MATCHES, FeaturesReader, MatchesReader, Store, matches_entry
+from xfeat_cli.store import MATCHES, KeypointsReader, MatchesReader, Store, matches_entry
 from xfeat_cli.types import Matches
 
 SEED = 0
@@ -58,7 +58,7 @@ def write_inliers(database: Path, features: Path, matches: Path, output: Path, *
         raise UsageError(f"{output}: the filtered matches need a file of their own")
     engine = pycolmap()
     with (
-        FeaturesReader(features) as keypoints,
+        KeypointsReader(features) as keypoints,
         MatchesReader(matches) as unfiltered,
         engine.Database.open(database) as verified,
         Store.open(output, MATCHES, _provenance(unfiltered), overwrite=overwrite) as store,
