@@ -7,7 +7,10 @@ from enum import Enum
 
 
 class CameraSharing(str, Enum):
-    """Which images one camera took: one for all, one a folder, one for those whose EXIF says so, one each."""
+    """Which images one camera took: one for all, one a folder, one for those whose EXIF says so, one each.
+
+    The first two make another camera for each size of images, such as those taken upright.
+    """
 
     SINGLE = "single"
     PER_FOLDER = "per-folder"

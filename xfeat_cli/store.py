@@ -609,6 +609,13 @@ class _ImagesReader(_Reader):
             raise KeyError(name)
         return row_count(self._h5, name, "keypoints")
 
+    def image_size(self, name: str) -> tuple[int, int]:
+        """(width, height) of the stored image, (0, 0) where the file does not say. Raises KeyError, StoreError."""
+        if "image_size" not in self._entries[name]:
+            return 0, 0
+        width, height = self._array(name, "image_size", "iuf", 2)
+        return int(width), int(height)
+
     def _keypoints(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
         """Keypoints, scores and image size."""
         keys = self._entries[name]
@@ -617,8 +624,7 @@ class _ImagesReader(_Reader):
         if not np.isfinite(keypoints).all():
             raise StoreError(f"{self.path}: keypoints of {name!r} are not finite; make that entry again")
         scores = self._array(name, "scores", "f", n) if "scores" in keys else np.ones(n)
-        size = self._array(name, "image_size", "iuf", 2) if "image_size" in keys else (0, 0)
-        return keypoints, scores.astype(np.float32, copy=False), (int(size[0]), int(size[1]))
+        return keypoints, scores.astype(np.float32, copy=False), self.image_size(name)
 
 
 class FeaturesReader(_ImagesReader):

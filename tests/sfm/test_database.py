@@ -135,7 +135,7 @@ def test_verified_matches_are_written_back(files: Path, scene: DemoScene) -> Non
 
 
 def _photographs(files: Path, scene: DemoScene, folders: tuple[str, ...], exif: dict[str, float]) -> Path:
-    """The scene's views dealt out to folders, some with a focal length (mm on 35 mm film) in EXIF; features to match."""
+    """The scene's views dealt out to folders, some with a focal length (mm on 35 mm film) in EXIF, and their files."""
     images = files / "images"
     with h5py.File(files / "features.h5", "a") as features, h5py.File(files / "matches.h5", "a") as matches:
         names = sorted(scene.cameras)
@@ -178,6 +178,41 @@ def test_a_camera_per_folder(files: Path, scene: DemoScene) -> None:
     assert by_folder["left"] != by_folder["right"]
     with pycolmap.Database.open(database) as opened:
         assert (opened.num_rigs(), opened.num_frames()) == (2, 4)
+
+
+def test_images_of_another_size_get_a_camera_of_their_own(files: Path, scene: DemoScene) -> None:
+    """Without care the first image by name gives its size to the camera, and all the others are left out."""
+    shutil.copytree(scene.images, files / "images")
+    Image.new("L", (240, 320)).save(files / "images" / "a.png")
+    with h5py.File(files / "features.h5", "a") as file:
+        file.copy(file[min(scene.cameras)], "a.png")
+        file["a.png/image_size"][:] = (240, 320)
+    database = files / "new.db"
+    summary = export_colmap(
+        files / "features.h5", files / "matches.h5", database, files / "images", sharing=CameraSharing.SINGLE
+    )
+    assert summary.imported.problems == []
+    assert (summary.imported.cameras, summary.imported.images, summary.imported.pairs) == (2, 5, 6)
+    cameras = _cameras(database)
+    assert len({camera.camera_id for name, camera in cameras.items() if name != "a.png"}) == 1
+    assert (cameras["a.png"].width, cameras["a.png"].height) == (240, 320)
+
+
+def test_nothing_to_match_is_one_error_each(files: Path, scene: DemoScene) -> None:
+    with h5py.File(files / "matches.h5", "a") as file:
+        for one in file:
+            for two in file[one]:
+                file[one][two]["matches0"][:] = -1
+    with pytest.raises(SfmError, match="no match at all"):
+        export_colmap(files / "features.h5", files / "matches.h5", files / "new.db", scene.images)
+    with h5py.File(files / "features.h5", "a") as file:
+        for name in scene.cameras:
+            for key, shape in (("keypoints", (0, 2)), ("descriptors", (64, 0)), ("scores", (0,))):
+                del file[name][key]
+                file[name].create_dataset(key, shape, np.float32)
+    with pytest.raises(SfmError, match=r"no image in .* has keypoints"):
+        export_colmap(files / "features.h5", files / "matches.h5", files / "new.db", scene.images)
+    assert not (files / "new.db").exists()
 
 
 def test_the_focal_length_comes_from_exif(files: Path, scene: DemoScene) -> None:

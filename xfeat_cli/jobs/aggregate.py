@@ -134,7 +134,7 @@ def _write_keypoints(
         points = np.concatenate([np.zeros((0, 2), np.float32), *(found.points0 for found in loaded)])
         scores = np.concatenate([np.zeros(0, np.float32), *(found.scores for found in loaded)])
         merged = merge_points(points, scores, radius)
-        size = images.load(name).image_size
+        size = images.image_size(name)
         attributes = {key: value for key, value in images.entry_attributes(name).items() if key == "image_digest"}
         uncertainty = images.uncertainty(name)
         stated = {} if uncertainty is None else {"keypoints": {"uncertainty": uncertainty}}

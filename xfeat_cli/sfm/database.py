@@ -31,6 +31,8 @@ _CAMERA_MODES = {
     CameraSharing.PER_IMAGE: "PER_IMAGE",
 }
 
+_SHARED = (CameraSharing.SINGLE, CameraSharing.PER_FOLDER)
+
 
 @dataclass
 class ImportSummary:
@@ -108,16 +110,215 @@ def _fill(
     summary = ImportSummary()
     names = _importable(features, images, summary)
     engine.Database.open(path).close()
-    engine.import_images(path, images, camera_mode(config), names, reader_options(config))
+    for group in _of_one_size(features, names) if config.sharing in _SHARED else [names]:
+        engine.import_images(path, images, camera_mode(config), group, reader_options(config))
     with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
         counts = _write_keypoints(database, features, names, summary)
         if not counts:
             raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        if not summary.keypoints:
+            raise SfmError(f"no image in {features.path} has keypoints; extract from images that show something")
         _write_matches(database, matches, counts, features, summary)
         summary.images, summary.cameras = database.num_images(), database.num_cameras()
     if not summary.pairs:
         raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    if not summary.matches:
+        raise SfmError(f"{matches.path} holds no match at all; give images that overlap")
     return summary
+
+
+def _of_one_size(features: KeypointsReader, names: list[str]) -> Iterator[list[str]]:
+    """The images of each size: COLMAP leaves out those whose size is not that of the first with the same camera."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name in names:
+        groups.setdefault(features.image_size(name), []).append(name)
+    yield from groups.values()
+
+
+def reader_options(config: ColmapConfig) -> Any:
+    """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
+    engine = pycolmap()
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    return options
+
+
+def camera_mode(config: ColmapConfig) -> Any:
+    """Which images share a camera, as pycolmap.CameraMode."""
+    return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
+
+
+@contextmanager
+def replacing(database: Path) -> Iterator[Path]:
+    """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
+    temporary = database.with_name(f".{database.name}.part")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, database)
+    except OSError as error:
+        raise SfmError(f"{database} cannot be written ({error.strerror or error})") from None
+    finally:
+        for leftover in database.parent.glob(f"{temporary.name}*"):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _fill(
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
+) -> ImportSummary:
+    engine = pycolmap()
+    summary = ImportSummary()
+    names = _importable(features, images, summary)
+    engine.Database.open(path).close()
+    for group in _of_one_size(features, names) if config.sharing in _SHARED else [names]:
+        engine.import_images(path, images, camera_mode(config), group, reader_options(config))
+    with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
+        counts = _write_keypoints(database, features, names, summary)
+        if not counts:
+            raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        if not summary.keypoints:
+            raise SfmError(f"no image in {features.path} has keypoints; extract from images that show something")
+        _write_matches(database, matches, counts, features, summary)
+        summary.images, summary.cameras = database.num_images(), database.num_cameras()
+    if not summary.pairs:
+        raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    if not summary.matches:
+        raise SfmError(f"{matches.path} holds no match at all; give images that overlap")
+    return summary
+
+
+def reader_options(config: ColmapConfig) -> Any:
+    """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
+    engine = pycolmap()
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    return options
+
+
+def camera_mode(config: ColmapConfig) -> Any:
+    """Which images share a camera, as pycolmap.CameraMode."""
+    return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
+
+
+@contextmanager
+def replacing(database: Path) -> Iterator[Path]:
+    """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
+    temporary = database.with_name(f".{database.name}.part")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, database)
+    except OSError as error:
+        raise SfmError(f"{database} cannot be written ({error.strerror or error})") from None
+    finally:
+        for leftover in database.parent.glob(f"{temporary.name}*"):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _fill(
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
+) -> ImportSummary:
+    engine = pycolmap()
+    summary = ImportSummary()
+    names = _importable(features, images, summary)
+    engine.Database.open(path).close()
+    for group in _of_one_size(features, names) if config.sharing in _SHARED else [names]:
+        engine.import_images(path, images, camera_mode(config), group, reader_options(config))
+    with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
+        counts = _write_keypoints(database, features, names, summary)
+        if not counts:
+            raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        if not summary.keypoints:
+            raise SfmError(f"no image in {features.path} has keypoints; extract from images that show something")
+        _write_matches(database, matches, counts, features, summary)
+        summary.images, summary.cameras = database.num_images(), database.num_cameras()
+    if not summary.pairs:
+        raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    if not summary.matches:
+        raise SfmError(f"{matches.path} holds no match at all; give images that overlap")
+    return summary
+
+
+def _of_one_size(features: KeypointsReader, names: list[str]) -> Iterator[list[str]]:
+    """The images of each size: COLMAP leaves out those whose size is not that of the first with the same camera."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name in names:
+        groups.setdefault(features.image_size(name), []).append(name)
+    yield from groups.values()
+
+
+def reader_options(config: ColmapConfig) -> Any:
+    """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
+    engine = pycolmap()
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    return options
+
+
+def camera_mode(config: ColmapConfig) -> Any:
+    """Which images share a camera, as pycolmap.CameraMode."""
+    return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
+
+
+@contextmanager
+def replacing(database: Path) -> Iterator[Path]:
+    """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
+    temporary = database.with_name(f".{database.name}.part")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, database)
+    except OSError as error:
+        raise SfmError(f"{database} cannot be written ({error.strerror or error})") from None
+    finally:
+        for leftover in database.parent.glob(f"{temporary.name}*"):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _fill(
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
+) -> ImportSummary:
+    engine = pycolmap()
+    summary = ImportSummary()
+    names = _importable(features, images, summary)
+    engine.Database.open(path).close()
+    for group in _of_one_size(features, names) if config.sharing in _SHARED else [names]:
+        engine.import_images(path, images, camera_mode(config), group, reader_options(config))
+    with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
+        counts = _write_keypoints(database, features, names, summary)
+        if not counts:
+            raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        if not summary.keypoints:
+            raise SfmError(f"no image in {features.path} has keypoints; extract from images that show something")
+        _write_matches(database, matches, counts, features, summary)
+        summary.images, summary.cameras = database.num_images(), database.num_cameras()
+    if not summary.pairs:
+        raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    if not summary.matches:
+        raise SfmError(f"{matches.path} holds no match at all; give images that overlap")
+    return summary
+
+
+def _commonest_size_first(features: KeypointsReader, names: list[str]) -> list[str]:
+    """COLMAP gives a shared camera the size of its first image and leaves out the images of other sizes."""
+    sizes = {name: features.image_size(name) for name in names}
+    counts = Counter(sizes.values())
+    return sorted(names, key=lambda name: (-counts[sizes[name]], sizes[name], name))
 
 
 def _importable(features: KeypointsReader, images: Path, summary: ImportSummary) -> list[str]:
