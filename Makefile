@@ -2,6 +2,7 @@
 # make test   set up, then lint, type check and run the tests
 # make bench   speed beside the authors' code (BENCH="--only match_4096 --json")
 # make accuracy   pose AUC of default against reference decoding on SCENE (images/, cameras.json, pairs.txt)
+# make retrieval  recall of true pairs at 10 among SCENES mixed (a scene: images/, pairs.txt; a plain folder: all overlap)
 # make test-slow  the longer checks: random kills, half-pixel self-test of reconstructions
 # make lint / make format / make clean
 
@@ -14,8 +15,9 @@ OUT ?= $(if $(IMAGES),results/$(notdir $(patsubst %/,%,$(IMAGES))),$(DEMO)/resul
 
 SCENE ?= $(DEMO)
 WEIGHTS ?= default
+SCENES ?= ../shared/data/strecha/fountain-P11 ../shared/data/strecha/castle-P19 ../shared/data/sceaux
 
-.PHONY: demo test test-slow bench accuracy lint format clean
+.PHONY: demo test test-slow bench accuracy retrieval lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -67,6 +69,19 @@ accuracy: $(VENV)/.ready
 	  $(CURDIR)/$(BIN)/xfeat match $(abspath $(SCENE))/pairs.txt -q --overwrite; \
 	  $(CURDIR)/$(BIN)/xfeat eval pose $(abspath $(SCENE))/cameras.json $(abspath $(SCENE))/pairs.txt -f out.h5 --seeds 5; \
 	done
+
+retrieval: $(VENV)/.ready
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && mkdir "$$folder/mixed" && set -e && \
+	for scene in $(abspath $(SCENES)); do \
+	  name=$$(basename $$scene); images=$$scene; pairs=$$scene/pairs.txt; \
+	  if test -d $$scene/images; then images=$$scene/images; fi; \
+	  if ! test -f $$pairs; then pairs=$$folder/all.txt; $(BIN)/xfeat pairs exhaustive $$images -o $$pairs; fi; \
+	  ln -s $$images "$$folder/mixed/$$name"; \
+	  awk -v scene=$$name 'NF {print scene "/" $$1, scene "/" $$2}' $$pairs >> "$$folder/true.txt"; \
+	done; \
+	$(BIN)/xfeat extract "$$folder/mixed" "$$folder/out.h5" --weights $(WEIGHTS) -q; \
+	$(BIN)/xfeat pairs retrieval "$$folder/out.h5" --num 10 -o "$$folder/pairs.txt"; \
+	$(BIN)/xfeat eval pairs "$$folder/pairs.txt" "$$folder/true.txt"
 
 clean:
 	rm -rf $(VENV) $(DEMO)

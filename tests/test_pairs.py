@@ -99,3 +99,14 @@ def test_sequential() -> None:
     assert list(sequential("abcd", 2)) == [("a", "b"), ("a", "c"), ("b", "c"), ("b", "d"), ("c", "d")]
     assert list(sequential("abcd", 1)) == [("a", "b"), ("b", "c"), ("c", "d")]
     assert list(sequential("abc", 99)) == list(exhaustive("abc"))
+
+
+def test_quadratic_sequences_look_powers_of_two_ahead() -> None:
+    names = [f"{i:02}" for i in range(20)]
+    ahead = [int(b) - int(a) for a, b in sequential(names, 4, quadratic=True) if a == "00"]
+    assert ahead == [1, 2, 3, 4, 8]
+    ahead = [int(b) - int(a) for a, b in sequential(names, 10, quadratic=True) if a == "01"]
+    assert ahead == [*range(1, 11), 16]
+    pairs = list(sequential(names, 6, quadratic=True))
+    assert len(set(pairs)) == len(pairs)
+    assert list(sequential(names, 2, quadratic=True)) == list(sequential(names, 2))

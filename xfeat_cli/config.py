@@ -16,6 +16,11 @@ class Decoding(str, Enum):
     REFERENCE = "reference"
 
 
+class MatcherKind(str, Enum):
+    NEAREST = "nearest"
+    LIGHTERGLUE = "lighterglue"
+
+
 class Precision(str, Enum):
     AUTO = "auto"
     FP32 = "fp32"
@@ -72,17 +77,22 @@ class ExtractConfig:
 class MatchConfig:
     """How features are matched.
 
+    matcher: mutual nearest neighbours, or the authors' learned LighterGlue (sparse features only).
     min_cossim: least cosine of a match; −1 = none; None = what the weights' metadata asks for when sparse, none when
         semi-dense, where the refiner's confidence decides.
     ratio: most that the distance to the nearest descriptor may be of that to the second nearest; 1 = no test.
     min_confidence: least confidence of a refined semi-dense match.
-    weights: those that hold the refiner of semi-dense features; None = those the features name.
+    min_score: least probability of a LighterGlue match.
+    weights: those that hold the refiner of semi-dense features, None = those the features name; with LighterGlue,
+        those of the matcher, None = the downloaded ones.
     device: as for extraction. precision: of the similarities; auto = fp16 on CUDA, fp32 elsewhere.
     """
 
+    matcher: MatcherKind = MatcherKind.NEAREST
     min_cossim: float | None = None
     ratio: float = 1.0
     min_confidence: float = 0.25
+    min_score: float = 0.1
     weights: str | None = None
     device: str = "auto"
     precision: Precision = Precision.AUTO

@@ -13,6 +13,7 @@ from xfeat_cli.errors import StoreError
 _COUNTED = {
     store.FEATURES: ("images", "keypoints"),
     store.SEMI_DENSE_FEATURES: ("images", "keypoints"),
+    store.KEYPOINTS: ("images", "keypoints"),
     store.MATCHES: ("pairs", "matches"),
     store.SEMI_DENSE_MATCHES: ("pairs", "matches"),
 }

@@ -63,11 +63,16 @@ def exhaustive(names: Sequence[str]) -> Iterator[Pair]:
     return itertools.combinations(names, 2)
 
 
-def sequential(names: Sequence[str], overlap: int) -> Iterator[Pair]:
-    """Every image with the `overlap` that follow it."""
+def sequential(names: Sequence[str], overlap: int, quadratic: bool = False) -> Iterator[Pair]:
+    """Every image with the `overlap` that follow it; quadratic: also with those 1, 2, 4, … 2^(overlap − 1) ahead."""
+    steps = set(range(1, overlap + 1))
+    if quadratic:
+        steps |= {1 << power for power in range(min(overlap, len(names).bit_length()))}
+    ordered = sorted(steps)
     for i, name in enumerate(names):
-        for other in names[i + 1 : i + 1 + overlap]:
-            yield name, other
+        for step in ordered:
+            if i + step < len(names):
+                yield name, names[i + step]
 
 
 def can_be_listed(name: str) -> bool:

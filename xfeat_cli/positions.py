@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from xfeat_cli.errors import PairsError
 from xfeat_cli.images import ImageFile
+from xfeat_cli.neighbours import IndexArray, nearest_pairs, negative_squared_distances
 from xfeat_cli.pairs import Pair
 
 Float64Array = npt.NDArray[np.float64]
@@ -20,23 +21,22 @@ _GPS_LATITUDE_REF, _GPS_LATITUDE, _GPS_LONGITUDE_REF, _GPS_LONGITUDE, _GPS_ALTIT
 _EQUATOR_M, _ECCENTRICITY_SQUARED = 6_378_137.0, 6.694379990141e-3
 """Of the WGS84 ellipsoid."""
 
-_BLOCK = 1024
-
 
 def near_pairs(positions: Mapping[str, Float64Array], count: int, distance: float = np.inf) -> Iterator[Pair]:
-    """Each image with at most `count` nearest others within `distance`, nearest first.
+    """Each image with at most `count` nearest others within `distance`, nearest first; each pair once.
 
     positions: (2,) or (3,) by image name, in the unit of `distance`.
     """
     names = list(positions)
     at = np.array([positions[name] for name in names], np.float64)
-    for start in range(0, len(names), _BLOCK):
-        squared = ((at[start : start + _BLOCK, None] - at[None]) ** 2).sum(-1)
-        for row, line in enumerate(squared, start):
-            line[row] = np.inf
-            for other in np.argsort(line, kind="stable")[:count]:
-                if np.isfinite(line[other]) and line[other] <= distance**2:
-                    yield names[row], names[int(other)]
+
+    def score(rows: IndexArray, columns: IndexArray) -> Float64Array:
+        nearness = negative_squared_distances(at[rows], at[columns])
+        nearness[nearness < -(distance**2)] = -np.inf
+        return nearness
+
+    for one, other in nearest_pairs(len(names), count, score):
+        yield names[one], names[other]
 
 
 def read_positions(path: Path) -> dict[str, Float64Array]:

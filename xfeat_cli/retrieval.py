@@ -1,25 +1,61 @@
 """Which images look alike: a global descriptor pooled from local features, and its nearest neighbours.
 
-No second network: an image's descriptor is the direction of the mean of its local descriptors. On the shared scenes it
-finds as many true neighbours as second-order pooling, in 64 numbers instead of 2,080.
+No second network. Local descriptors are sorted by the nearest of a few words. Of each word is kept how many of an
+image's descriptors it has (the root of their share), and in which direction from it they lie (VLAD with
+intra-normalisation: Arandjelović and Zisserman, 2013); of both, less what all images have in common, the axes along
+which the images differ most. Words and axes are learned from a sample of the collection itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from xfeat_cli.errors import StoreError
+from xfeat_cli.neighbours import IndexArray, nearest_pairs
 from xfeat_cli.pairs import Pair, can_be_listed
 from xfeat_cli.store import FeaturesReader
 from xfeat_cli.types import FloatArray
 
 Float32Array = npt.NDArray[np.float32]
 
-_BLOCK = 1024
-"""Images compared with as many others at once: whatever their number, memory holds one block of similarities."""
+WORDS = 16
+DIMENSIONS = 128
+SAMPLED_IMAGES = 512
+SAMPLED_DESCRIPTORS = 512
+"""Most of each sampled image."""
+_ROUNDS = 10
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Learned from a collection. words: (W, D) unit; mean: (V,), V = W · (D + 1); axes: (at most DIMENSIONS, V)."""
+
+    words: Float32Array
+    mean: Float32Array
+    axes: Float32Array
+
+    def pool(self, descriptors: FloatArray) -> Float32Array:
+        """Local descriptors (N ≥ 1, D) of one image, of any norm → its global descriptor, (≤ DIMENSIONS,) float32."""
+        return _unit(self.axes @ (_sorted_by_word(descriptors, self.words) - self.mean))
+
+
+def learn(sample: Iterable[FloatArray]) -> Pooling:
+    """Words and axes from the local descriptors, (N ≥ 1, D) each, of some images (at least one)."""
+    rng = np.random.default_rng(_SEED)
+    images = [_unit(_some(image, rng)) for image in sample]
+    words = _words(np.concatenate(images), rng)
+    vectors = np.stack([_sorted_by_word(image, words) for image in images])
+    mean = vectors.mean(axis=0)
+    _, spread, axes = np.linalg.svd(vectors - mean, full_matrices=False)
+    # One axis stays whatever the sample: descriptors of length zero could not be compared.
+    used = max(1, int((spread > 1e-6).sum()))
+    return Pooling(words, mean, axes[: min(used, DIMENSIONS)])
 
 
 def retrieve(features: Path, count: int) -> Iterator[Pair]:
@@ -27,48 +63,101 @@ def retrieve(features: Path, count: int) -> Iterator[Pair]:
 
     Raises StoreError.
     """
-    with FeaturesReader(features) as reader:
-        names = [name for name in reader.names() if can_be_listed(name)]
-        vectors = np.stack([pool(reader.load(name).descriptors) for name in names]) if names else np.zeros((0, 1))
-    return similar_pairs(names, vectors.astype(np.float32), count)
+    names, vectors = _describe(features)
+    return similar_pairs(names, vectors, count)
 
 
-def pool(descriptors: FloatArray) -> Float32Array:
-    """Local descriptors (N, D) of one image, of any norm → a unit vector (D,) float32; zeros when N is 0."""
-    if len(descriptors) == 0:
-        return np.zeros(descriptors.shape[1], np.float32)
-    return _unit(_unit(descriptors).mean(axis=0, keepdims=True))[0]
+def loop_closures(features: Path, count: int, period: int, apart: int) -> Iterator[Pair]:
+    """Every `period`th image with the `count` that look most like it among those more than `apart` places away.
 
-
-def similar_pairs(names: Sequence[str], vectors: Float32Array, count: int) -> Iterator[Pair]:
-    """Each image with the `count` most similar others, best first.
-
-    vectors: (len(names), V) unit vectors; zeros match nothing.
+    The images of a features file in the order of their names, as a sequence. Raises StoreError.
     """
-    used = np.flatnonzero(vectors.any(axis=1))
-    vectors = vectors[used]
-    for start in range(0, len(used), _BLOCK):
-        for row, others in enumerate(_best_of_block(vectors, start, min(count, len(used) - 1)), start):
-            for other in others:
-                yield names[used[row]], names[used[other]]
+    names, vectors = _describe(features)
+    with FeaturesReader(features) as reader:
+        order = {name: place for place, name in enumerate(filter(can_be_listed, reader.names()))}
+    places = np.array([order[name] for name in names], np.int64)
+    return similar_pairs(names, vectors, count, places, np.flatnonzero(places % period == 0), apart)
 
 
-def _best_of_block(vectors: Float32Array, start: int, count: int) -> npt.NDArray[np.int64]:
-    """(rows, count) most similar others of the images in one block, best first; ties to the earlier image."""
-    rows = vectors[start : start + _BLOCK]
-    index = np.zeros((len(rows), 0), np.int64)
-    value = np.zeros((len(rows), 0), np.float32)
-    for first in range(0, len(vectors), _BLOCK):
-        similarity = rows @ vectors[first : first + _BLOCK].T
-        columns = np.arange(first, first + similarity.shape[1])
-        similarity[columns[None] == np.arange(start, start + len(rows))[:, None]] = -np.inf
-        index = np.concatenate([index, np.broadcast_to(columns, similarity.shape)], axis=1)
-        value = np.concatenate([value, similarity], axis=1)
-        order = np.argsort(-value, axis=1, kind="stable")[:, :count]
-        index, value = np.take_along_axis(index, order, 1), np.take_along_axis(value, order, 1)
-    return index
+def similar_pairs(
+    names: Sequence[str],
+    vectors: Float32Array,
+    count: int,
+    places: IndexArray | None = None,
+    queries: IndexArray | None = None,
+    apart: int = 0,
+) -> Iterator[Pair]:
+    """Each image, or each of `queries`, with the `count` most similar others, best first; each pair once.
+
+    vectors: (len(names), V) unit vectors. places: (len(names),) in a sequence; images at most `apart` places from one
+    another are no pair.
+    """
+
+    def score(rows: IndexArray, columns: IndexArray) -> Float32Array:
+        similarity = vectors[rows] @ vectors[columns].T
+        if places is not None:
+            similarity[np.abs(places[rows][:, None] - places[columns][None]) <= apart] = -np.inf
+        return similarity
+
+    for one, other in nearest_pairs(len(names), count, score, queries):
+        yield names[one], names[other]
+
+
+def _describe(features: Path) -> tuple[list[str], Float32Array]:
+    """Names of the images that have features, and their global descriptors (N, V)."""
+    with FeaturesReader(features) as reader:
+        names = [name for name in reader.names() if can_be_listed(name) and reader.count(name)]
+        if not names:
+            return [], np.zeros((0, 1), np.float32)
+        step = -(-len(names) // SAMPLED_IMAGES)
+        length = reader.load(names[0]).descriptors.shape[1]
+
+        def local(name: str) -> FloatArray:
+            descriptors = reader.load(name).descriptors
+            if descriptors.shape[1] != length:
+                raise StoreError(f"{features}: descriptors of {name!r} differ in length from those of {names[0]!r}")
+            return descriptors
+
+        pooling = learn(map(local, names[::step]))
+        vectors = np.zeros((len(names), len(pooling.axes)), np.float32)
+        for row, name in enumerate(names):
+            vectors[row] = pooling.pool(local(name))
+    return names, vectors
+
+
+def _some(descriptors: FloatArray, rng: np.random.Generator) -> FloatArray:
+    return descriptors[rng.choice(len(descriptors), min(SAMPLED_DESCRIPTORS, len(descriptors)), replace=False)]
+
+
+def _words(descriptors: Float32Array, rng: np.random.Generator) -> Float32Array:
+    """At most WORDS directions (W, D) around which unit descriptors (N, D) gather (k-means by cosine)."""
+    words = descriptors[rng.choice(len(descriptors), min(WORDS, len(descriptors)), replace=False)]
+    for _ in range(_ROUNDS):
+        sums = _sums(descriptors, (descriptors @ words.T).argmax(axis=1), len(words))
+        found = np.abs(sums).sum(axis=1, keepdims=True) > 0
+        words = _unit(np.where(found, sums, words))
+    return words
+
+
+def _sorted_by_word(descriptors: FloatArray, words: Float32Array) -> Float32Array:
+    """(W · (D + 1),): each word's share of the descriptors, its root, then the directions in which they lie from it.
+
+    The direction is that of the sum of the differences; zeros where a word has no descriptor.
+    """
+    unit = _unit(descriptors)
+    nearest = (unit @ words.T).argmax(axis=1)
+    counts = np.bincount(nearest, minlength=len(words))
+    directions = _unit(_sums(unit, nearest, len(words)) - counts[:, None] * words) / np.sqrt(len(words))
+    return np.concatenate([np.sqrt(counts / len(unit)), directions.ravel()]).astype(np.float32)
+
+
+def _sums(vectors: Float32Array, owners: npt.NDArray[np.int64], count: int) -> Float32Array:
+    """(count, D) sums of the vectors of each owner."""
+    one_hot = np.zeros((count, len(owners)), np.float32)
+    one_hot[owners, np.arange(len(owners))] = 1
+    return one_hot @ vectors
 
 
 def _unit(vectors: FloatArray) -> Float32Array:
     vectors = np.asarray(vectors, np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))

@@ -7,7 +7,10 @@ from enum import Enum
 
 
 class CameraSharing(str, Enum):
-    """Which images one camera took: one for all, one a folder, one for images of equal size and EXIF, one each."""
+    """Which images one camera took: one for all, one a folder, one for those whose EXIF says so, one each.
+
+    The first two make another camera for each size of images, such as those taken upright.
+    """
 
     SINGLE = "single"
     PER_FOLDER = "per-folder"
@@ -53,12 +56,17 @@ class ColmapConfig:
 class SfmConfig:
     """How a folder becomes a reconstruction, beyond how features and matches are made.
 
-    pairs: which images are matched. overlap: how many following images each is paired with when sequential.
+    pairs: which images are matched.
+    overlap: how many following images each is paired with when sequential; quadratic: also with those 1, 2, 4, …
+    2^(overlap − 1) ahead; loop_closure: every `loop_period`th image also with this many that look alike, 0 = none.
     num: how many images that look alike each is paired with when by retrieval.
     mapper: COLMAP's incremental or global (GLOMAP) mapper.
     """
 
     pairs: PairKind = PairKind.EXHAUSTIVE
     overlap: int = 10
+    quadratic: bool = False
+    loop_closure: int = 0
+    loop_period: int = 10
     num: int = 20
     mapper: Mapper = Mapper.INCREMENTAL

@@ -29,6 +29,8 @@ from xfeat_cli.types import Features, Matches, PointMatches
 FORMAT_VERSION = 1
 FEATURES = "features"
 SEMI_DENSE_FEATURES = "semi-dense features"
+KEYPOINTS = "keypoints"
+"""Of many pairs together, without descriptors: what aggregation makes."""
 MATCHES = "matches"
 SEMI_DENSE_MATCHES = "semi-dense matches"
 
@@ -36,6 +38,7 @@ SEMI_DENSE_MATCHES = "semi-dense matches"
 REQUIRED_DATASETS = {
     FEATURES: ("keypoints", "descriptors"),
     SEMI_DENSE_FEATURES: ("keypoints", "descriptors", "scales"),
+    KEYPOINTS: ("keypoints",),
     MATCHES: ("matches0", "matching_scores0"),
     SEMI_DENSE_MATCHES: ("keypoints0", "keypoints1", "scores"),
 }
@@ -361,14 +364,21 @@ def features_entry(features: Features, *, half: bool = True) -> dict[str, np.nda
     image_size (2,) int32 width and height, and scales (N,) float32 when semi-dense.
     """
     datasets = {
-        "keypoints": np.asarray(features.keypoints, np.float32),
+        **keypoints_entry(features.keypoints, features.scores, features.image_size),
         "descriptors": np.ascontiguousarray(features.descriptors.T, np.float16 if half else np.float32),
-        "scores": np.asarray(features.scores, np.float32),
-        "image_size": np.asarray(features.image_size, np.int32),
     }
     if features.scales is not None:
         datasets["scales"] = np.asarray(features.scales, np.float32)
     return datasets
+
+
+def keypoints_entry(keypoints: np.ndarray, scores: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Datasets of an image without descriptors; as `features_entry`."""
+    return {
+        "keypoints": np.asarray(keypoints, np.float32),
+        "scores": np.asarray(scores, np.float32),
+        "image_size": np.asarray(image_size, np.int32),
+    }
 
 
 def matches_entry(matches: Matches, count0: int) -> dict[str, np.ndarray]:
@@ -580,14 +590,44 @@ def check_dataset(dataset: h5py.Dataset) -> str | None:
 
 def guess_kind(found: Mapping[str, Iterable[str]]) -> str:
     """Kind of a file that does not say: what most of its entries hold, or "unknown content"."""
-    for kind in (SEMI_DENSE_FEATURES, FEATURES, SEMI_DENSE_MATCHES, MATCHES):
+    for kind in (SEMI_DENSE_FEATURES, FEATURES, SEMI_DENSE_MATCHES, MATCHES, KEYPOINTS):
         complete = sum({*REQUIRED_DATASETS[kind]}.issubset(keys) for keys in found.values())
         if 2 * complete > len(found):
             return kind
     return "unknown content"
 
 
-class FeaturesReader(_Reader):
+class _ImagesReader(_Reader):
+    """What readers of features and of keypoints share."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def count(self, name: str) -> int:
+        """Number of keypoints of an image, without reading them. Raises KeyError, StoreError."""
+        if name not in self._entries:
+            raise KeyError(name)
+        return row_count(self._h5, name, "keypoints")
+
+    def image_size(self, name: str) -> tuple[int, int]:
+        """(width, height) of the stored image, (0, 0) where the file does not say. Raises KeyError, StoreError."""
+        if "image_size" not in self._entries[name]:
+            return 0, 0
+        width, height = self._array(name, "image_size", "iuf", 2)
+        return int(width), int(height)
+
+    def _keypoints(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """Keypoints, scores and image size."""
+        keys = self._entries[name]
+        keypoints = self._array(name, "keypoints", "f", None, 2).astype(np.float32, copy=False)
+        n = len(keypoints)
+        if not np.isfinite(keypoints).all():
+            raise StoreError(f"{self.path}: keypoints of {name!r} are not finite; make that entry again")
+        scores = self._array(name, "scores", "f", n) if "scores" in keys else np.ones(n)
+        return keypoints, scores.astype(np.float32, copy=False), self.image_size(name)
+
+
+class FeaturesReader(_ImagesReader):
     """A finished features file, of xfeat or of hloc. A context manager.
 
     kind: "features" or "semi-dense features". attributes: those of the root.
@@ -601,9 +641,6 @@ class FeaturesReader(_Reader):
     def __enter__(self) -> FeaturesReader:
         return self
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._entries
-
     def load(self, name: str) -> Features:
         """Features of an image. keypoints float32; descriptors (N, D) float16 or float32 as stored.
 
@@ -611,21 +648,41 @@ class FeaturesReader(_Reader):
 
         Raises KeyError when there is no such image, StoreError when its entry is damaged.
         """
-        keys = self._entries[name]
-        keypoints = self._array(name, "keypoints", "f", None, 2).astype(np.float32, copy=False)
+        keypoints, scores, size = self._keypoints(name)
         n = len(keypoints)
-        if not np.isfinite(keypoints).all():
-            raise StoreError(f"{self.path}: keypoints of {name!r} are not finite; make that entry again")
-        scores = self._array(name, "scores", "f", n) if "scores" in keys else np.ones(n)
-        size = self._array(name, "image_size", "iuf", 2) if "image_size" in keys else (0, 0)
         semi_dense = self.kind == SEMI_DENSE_FEATURES
         return Features(
             keypoints=keypoints,
-            scores=scores.astype(np.float32, copy=False),
+            scores=scores,
             descriptors=np.ascontiguousarray(self._array(name, "descriptors", "f", None, n).T),
-            image_size=(int(size[0]), int(size[1])),
+            image_size=size,
             scales=self._array(name, "scales", "f", n).astype(np.float32, copy=False) if semi_dense else None,
         )
+
+
+class KeypointsReader(_ImagesReader):
+    """The keypoints of a finished file of features or of keypoints; descriptors are not read. A context manager.
+
+    Raises StoreError as `FeaturesReader` does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, (FEATURES, SEMI_DENSE_FEATURES, KEYPOINTS), "xfeat extract")
+
+    def __enter__(self) -> KeypointsReader:
+        return self
+
+    def load(self, name: str) -> Features:
+        """As `FeaturesReader.load`, with descriptors (N, 0) and no scales."""
+        keypoints, scores, size = self._keypoints(name)
+        return Features(keypoints, scores, np.zeros((len(keypoints), 0), np.float32), size)
+
+    def uncertainty(self, name: str) -> float | None:
+        """How far a keypoint of an image may be off, px; None where the file does not say. Raises KeyError."""
+        if name not in self._entries:
+            raise KeyError(name)
+        stated = python_attributes(self._h5[name]["keypoints"]).get("uncertainty")
+        return float(stated) if isinstance(stated, int | float) else None
 
 
 class MatchesReader(_Reader):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from xfeat_cli.cli import aggregate, colmap, eval_sfm, sfm
+from xfeat_cli.cli import aggregate, colmap, eval_sfm, eval_sift, sfm
 from xfeat_cli.demo import DemoScene, render_scene
 from xfeat_cli.errors import UsageError
 from xfeat_cli.sfm.engine import SfmError
@@ -23,6 +24,7 @@ app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
 app.command("eval-sfm")(eval_sfm.sfm)
+app.command("eval-sift")(eval_sift.sift)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,33 @@ def test_semi_dense_from_photographs_to_errors_stage_by_stage_and_at_once(scene:
     assert json.loads(result.stdout)["verified"]["verified"] == 6
     with pytest.raises(SfmError, match="exists"):
         _run("colmap", *imported)
+
+
+def test_sift_makes_a_model_to_compare_with(scene: DemoScene, tmp_path: Path) -> None:
+    names = sorted(scene.cameras)
+    (tmp_path / "pairs.txt").write_text("".join(f"{a} {b}\n" for a, b in pairwise(names)))
+    arguments = (scene.images, tmp_path / "out", "--single-camera", "--pairs", tmp_path / "pairs.txt", "--threads", 2)
+    summary = json.loads(_run("eval-sift", *arguments, "--json").stdout.splitlines()[-1])
+    assert [stage["name"] for stage in summary["stages"]] == ["extract", "match", "verify", "reconstruct"]
+    assert summary["stages"][1]["result"].endswith("matches of 3 pairs")
+    assert summary["model"]["registered"] == 4
+    score = json.loads(_run("eval-sfm", tmp_path / "out/sparse/0", scene.cameras_file, "--json").stdout)
+    assert score["rotation_deg_mean"] < 2
+    with pytest.raises(SfmError, match="exists; use --overwrite"):
+        _run("eval-sift", *arguments)
+    assert "registered" in _run("eval-sift", *arguments, "--overwrite").stderr
+
+
+def test_sift_of_what_it_cannot_use_is_one_error(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a b.png", "c.png"):
+        cv2.imwrite(str(images / name), np.random.default_rng(0).integers(0, 255, (120, 160), np.uint8))
+    with pytest.raises(SfmError, match=r"cannot hold the image name 'a b\.png'"):
+        _run("eval-sift", images, tmp_path / "out")
+    with pytest.raises(UsageError, match="not a folder"):
+        _run("eval-sift", images / "c.png", tmp_path / "out")
+    assert not (tmp_path / "out" / "database.db").exists()
 
 
 def test_a_bad_image_costs_exit_code_1_and_nothing_else(scene: DemoScene, tmp_path: Path) -> None:

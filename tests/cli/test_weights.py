@@ -18,6 +18,8 @@ from xfeat_cli.cli.weights import app
 from xfeat_cli.errors import WeightsError
 from xfeat_cli.model import download, weights
 
+from ..lighterglue_weights import as_released, random_state, write_released
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -55,15 +57,20 @@ def _json_lines(result: Result) -> list[dict]:
 def test_list() -> None:
     lines = _run("list").stdout.splitlines()
     assert [weights.DEFAULT_WEIGHTS, "shipped,", "default", str(weights.locate("default"))] in map(str.split, lines)
-    assert lines[-1].split() == ["official", "not", "downloaded"]
+    assert [line.split() for line in lines[-2:]] == [
+        ["official", "not", "downloaded"],
+        ["lighterglue", "not", "downloaded,", "matcher"],
+    ]
 
 
 def test_list_json() -> None:
     rows = {row["name"]: row for row in _json_lines(_run("list", "--json"))}
     path = str(weights.locate("default"))
-    default = {"name": weights.DEFAULT_WEIGHTS, "path": path, "shipped": True, "default": True}
+    default = {"name": weights.DEFAULT_WEIGHTS, "path": path, "shipped": True, "default": True, "kind": "network"}
     assert rows[weights.DEFAULT_WEIGHTS] == default
-    assert rows["official"] == {"name": "official", "path": None, "shipped": False, "default": False}
+    official = {"name": "official", "path": None, "shipped": False, "default": False, "kind": "network"}
+    assert rows["official"] == official
+    assert rows["lighterglue"] == {**official, "name": "lighterglue", "kind": "matcher"}
 
 
 def test_info() -> None:
@@ -129,6 +136,41 @@ def test_verify_names_every_failure_and_goes_on(tmp_path: Path) -> None:
 
 def test_verify_without_names_is_good_here() -> None:
     assert _run("verify").exit_code == 0
+
+
+def test_a_downloaded_matcher_is_described_and_verified_as_one(
+    mirror: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_released(tmp_path / "www" / "matcher.pt").read_bytes()
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    entry = download.Download(
+        "lighterglue", "https://unreachable.invalid/", blob, "xfeat-lighterglue.pt", download.MATCHER
+    )
+    monkeypatch.setattr(download, "DOWNLOADS", (entry,))
+    assert _run("download", "lighterglue", "--url", mirror.replace("stand-in.safetensors", "matcher.pt")).exit_code == 0
+    assert (cache / "xfeat-lighterglue.pt").read_bytes() == data
+    text = _run("info", "lighterglue").stdout
+    assert "matcher, for xfeat match --matcher lighterglue" in text
+    assert "1,125,995" in text
+    assert "refiner" not in text
+    assert "cosine" not in text
+    about = _json_lines(_run("info", "lighterglue", "--json"))[0]
+    assert (about["name"], about["kind"], about["has_refiner"]) == ("lighterglue", "matcher", False)
+    assert _run("verify", "lighterglue").stdout.startswith("lighterglue: good, sha256")
+    assert weights.load_matcher("lighterglue").state.keys() == random_state().keys()
+    with pytest.raises(WeightsError, match="a matcher, not a network"):
+        weights.load("lighterglue")
+
+
+def test_a_matcher_that_lacks_a_tensor_is_bad(tmp_path: Path) -> None:
+    import torch
+
+    state = as_released(random_state())
+    del state["matcher.cross_attn.5.to_out.bias"]
+    torch.save(state, tmp_path / "m.pt")
+    result = _run("verify", str(tmp_path / "m.pt"))
+    assert result.exit_code == 1
+    assert "not weights of LighterGlue; missing: transformers.5.cross_attn.to_out.bias" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["list", "info", "download", "verify"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from xfeat_cli.config import Mode
 from xfeat_cli.demo import DemoScene
@@ -15,6 +16,8 @@ from xfeat_cli.errors import StoreError
 from xfeat_cli.jobs.colmap import export_colmap
 from xfeat_cli.sfm.engine import SfmError
 from xfeat_cli.sfm_config import CameraSharing
+
+from .. import hloc_reader
 
 pycolmap = pytest.importorskip("pycolmap", reason="databases need the extra [sfm]")
 
@@ -28,17 +31,7 @@ def files(reconstructed: dict[Mode, Path], tmp_path: Path) -> Path:
 
 
 def _hloc_matches(path: Path, name0: str, name1: str) -> np.ndarray:
-    """As hloc reads a pair: either order, −1 = unmatched."""
-    with h5py.File(path, "r") as file:
-        for a, b, flip in ((name0, name1, False), (name1, name0, True)):
-            group = f"{a.replace('/', '-')}/{b.replace('/', '-')}"
-            if group in file:
-                matches0 = file[group]["matches0"][()]
-                assert len(file[group]["matching_scores0"]) == len(matches0)
-                index = np.flatnonzero(matches0 != -1)
-                pairs = np.stack([index, matches0[index]], axis=1)
-                return pairs[:, ::-1] if flip else pairs
-    raise KeyError((name0, name1))
+    return hloc_reader.matches(path, name0, name1)[0]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +132,101 @@ def test_verified_matches_are_written_back(files: Path, scene: DemoScene) -> Non
             assert kept <= set(map(tuple, _hloc_matches(files / "matches.h5", name0, name1).tolist()))
             total += len(kept)
     assert total == summary.verified.inliers
+
+
+def _photographs(files: Path, scene: DemoScene, folders: tuple[str, ...], exif: dict[str, float]) -> Path:
+    """The scene's views dealt out to folders, some with a focal length (mm on 35 mm film) in EXIF, and their files."""
+    images = files / "images"
+    with h5py.File(files / "features.h5", "a") as features, h5py.File(files / "matches.h5", "a") as matches:
+        names = sorted(scene.cameras)
+        for name, folder in zip(names, folders, strict=True):
+            (images / folder).mkdir(parents=True, exist_ok=True)
+            with Image.open(scene.images / name) as image:
+                stated = Image.Exif()
+                if folder in exif:
+                    stated[0x010F], stated[0x0110] = "maker", f"camera {folder}"
+                    stated.get_ifd(0x8769)[0xA405] = int(exif[folder])
+                image.save(images / folder / name, exif=stated)
+            features.move(name, f"{folder}/{name}")
+        for name0, folder0 in zip(names, folders, strict=True):
+            for name1, folder1 in zip(names, folders, strict=True):
+                if f"{name0}/{name1}" in matches:
+                    matches.move(f"{name0}/{name1}", f"{folder0}-{name0}/{folder1}-{name1}")
+    return images
+
+
+def _cameras(database: Path) -> dict[str, object]:
+    """By image name, its camera."""
+    with pycolmap.Database.open(database) as opened:
+        return {image.name: opened.read_camera(image.camera_id) for image in opened.read_all_images()}
+
+
+def test_a_camera_per_folder(files: Path, scene: DemoScene) -> None:
+    images = _photographs(files, scene, ("left", "right", "left", "right"), {})
+    database = files / "new.db"
+    summary = export_colmap(
+        files / "features.h5", files / "matches.h5", database, images, sharing=CameraSharing.PER_FOLDER
+    )
+    assert summary.imported.problems == []
+    assert (summary.imported.cameras, summary.imported.pairs) == (2, 6)
+    cameras = _cameras(database)
+    by_folder = {
+        folder: {camera.camera_id for name, camera in cameras.items() if name.startswith(folder)}
+        for folder in ("left", "right")
+    }
+    assert [len(ids) for ids in by_folder.values()] == [1, 1]
+    assert by_folder["left"] != by_folder["right"]
+    with pycolmap.Database.open(database) as opened:
+        assert (opened.num_rigs(), opened.num_frames()) == (2, 4)
+
+
+def test_images_of_another_size_get_a_camera_of_their_own(files: Path, scene: DemoScene) -> None:
+    """Without care the first image by name gives its size to the camera, and all the others are left out."""
+    shutil.copytree(scene.images, files / "images")
+    Image.new("L", (240, 320)).save(files / "images" / "a.png")
+    with h5py.File(files / "features.h5", "a") as file:
+        file.copy(file[min(scene.cameras)], "a.png")
+        file["a.png/image_size"][:] = (240, 320)
+    database = files / "new.db"
+    summary = export_colmap(
+        files / "features.h5", files / "matches.h5", database, files / "images", sharing=CameraSharing.SINGLE
+    )
+    assert summary.imported.problems == []
+    assert (summary.imported.cameras, summary.imported.images, summary.imported.pairs) == (2, 5, 6)
+    cameras = _cameras(database)
+    assert len({camera.camera_id for name, camera in cameras.items() if name != "a.png"}) == 1
+    assert (cameras["a.png"].width, cameras["a.png"].height) == (240, 320)
+
+
+def test_nothing_to_match_is_one_error_each(files: Path, scene: DemoScene) -> None:
+    with h5py.File(files / "matches.h5", "a") as file:
+        for one in file:
+            for two in file[one]:
+                file[one][two]["matches0"][:] = -1
+    with pytest.raises(SfmError, match="no match at all"):
+        export_colmap(files / "features.h5", files / "matches.h5", files / "new.db", scene.images)
+    with h5py.File(files / "features.h5", "a") as file:
+        for name in scene.cameras:
+            for key, shape in (("keypoints", (0, 2)), ("descriptors", (64, 0)), ("scores", (0,))):
+                del file[name][key]
+                file[name].create_dataset(key, shape, np.float32)
+    with pytest.raises(SfmError, match=r"no image in .* has keypoints"):
+        export_colmap(files / "features.h5", files / "matches.h5", files / "new.db", scene.images)
+    assert not (files / "new.db").exists()
+
+
+def test_the_focal_length_comes_from_exif(files: Path, scene: DemoScene) -> None:
+    """28 mm on film, 43.27 mm across, are 28 / 43.27 of the 400 px across an image; without EXIF: 1.2 widths."""
+    images = _photographs(files, scene, ("film28", "film28", "film50", "none"), {"film28": 28, "film50": 50})
+    database = files / "new.db"
+    summary = export_colmap(files / "features.h5", files / "matches.h5", database, images)
+    assert summary.imported.cameras == 3
+    focal = {name.split("/")[0]: camera for name, camera in _cameras(database).items()}
+    assert focal["film28"].mean_focal_length() == pytest.approx(28 / 43.27 * 400, rel=0.01)
+    assert focal["film50"].mean_focal_length() == pytest.approx(50 / 43.27 * 400, rel=0.01)
+    assert focal["none"].mean_focal_length() == pytest.approx(1.2 * 320)
+    stated = {name: camera.has_prior_focal_length for name, camera in focal.items()}
+    assert stated == {"film28": True, "film50": True, "none": False}
 
 
 @pytest.mark.parametrize(

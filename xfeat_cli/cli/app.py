@@ -14,7 +14,9 @@ from xfeat_cli.cli import (
     bench,
     colmap,
     demo,
+    eval_pairs,
     eval_sfm,
+    eval_sift,
     eval_warps,
     evaluate,
     extract,
@@ -50,6 +52,8 @@ app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 evaluate.app.command("sfm")(eval_sfm.sfm)
+evaluate.app.command("pairs")(eval_pairs.pairs)
+evaluate.app.command("sift")(eval_sift.sift)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xfeat_cli.cli.options import JsonOption, OverwriteOption, QuietOption
-from xfeat_cli.errors import UsageError
-from xfeat_cli.sfm_config import CameraSharing, ColmapConfig
+from xfeat_cli.cli.options import (
+    CameraModelOption,
+    CameraPerFolderOption,
+    JsonOption,
+    OverwriteOption,
+    QuietOption,
+    SingleCameraOption,
+    ThreadsOption,
+    camera_sharing,
+)
+from xfeat_cli.sfm_config import ColmapConfig
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.colmap import ColmapSummary
@@ -26,13 +34,9 @@ def colmap(
     images: Annotated[
         Path, typer.Option("--images", metavar="IMAGES", help="The folder that image names are relative to.")
     ],
-    camera_model: Annotated[
-        str, typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.")
-    ] = _DEFAULT.camera_model,
-    single_camera: Annotated[bool, typer.Option("--single-camera", help="One camera took all images.")] = False,
-    camera_per_folder: Annotated[
-        bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.")
-    ] = False,
+    camera_model: CameraModelOption = _DEFAULT.camera_model,
+    single_camera: SingleCameraOption = False,
+    camera_per_folder: CameraPerFolderOption = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Also estimate two-view geometries, as mappers need.")
     ] = False,
@@ -40,7 +44,7 @@ def colmap(
         Path | None,
         typer.Option("--filtered-matches", metavar="FILE", help="Write the verified matches here; implies --verify."),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=-1, help="Of verification; -1 = all.")] = _DEFAULT.threads,
+    threads: ThreadsOption = _DEFAULT.threads,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -57,10 +61,7 @@ def colmap(
 
       xfeat colmap out.h5 matches.h5 new.db --images images/ --filtered-matches inliers.h5
     """
-    if single_camera and camera_per_folder:
-        raise UsageError("--single-camera and --camera-per-folder exclude each other; give one of them")
-    sharing = CameraSharing.SINGLE if single_camera else _DEFAULT.sharing
-    sharing = CameraSharing.PER_FOLDER if camera_per_folder else sharing
+    sharing = camera_sharing(single_camera, camera_per_folder)
     from xfeat_cli.jobs.colmap import export_colmap
 
     summary = export_colmap(

@@ -16,7 +16,7 @@ from xfeat_cli.cli.options import (
     QuietOption,
     VerboseOption,
 )
-from xfeat_cli.config import MatchConfig
+from xfeat_cli.config import MatchConfig, MatcherKind
 
 _DEFAULT = MatchConfig()
 
@@ -29,6 +29,14 @@ def match(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Matches file to write.")] = Path(
         "matches.h5"
     ),
+    matcher: Annotated[
+        MatcherKind,
+        typer.Option(
+            "--matcher",
+            help="Mutual nearest neighbours, or the authors' learned matcher, made for the official weights: it takes "
+            "sparse features, the extra \\[lighterglue], and `xfeat weights download lighterglue`.",
+        ),
+    ] = _DEFAULT.matcher,
     min_cossim: Annotated[
         float | None,
         typer.Option(
@@ -43,13 +51,17 @@ def match(
         float,
         typer.Option("--ratio", min=0, max=1, help="Most that the nearest distance may be of the second; 1 = no test."),
     ] = _DEFAULT.ratio,
+    min_score: Annotated[
+        float,
+        typer.Option("--min-score", min=0, max=1, help="With --matcher lighterglue: least probability of a match."),
+    ] = _DEFAULT.min_score,
     weights: Annotated[
         str | None,
         typer.Option(
             "--weights",
             metavar="NAME|PATH",
-            show_default="as the features say",
-            help="Weights that hold the refiner of semi-dense features.",
+            show_default="as the features say; lighterglue",
+            help="Weights that hold the refiner of semi-dense features, or LighterGlue.",
         ),
     ] = _DEFAULT.weights,
     device: DeviceOption = _DEFAULT.device,
@@ -61,6 +73,8 @@ def match(
 ) -> None:
     """Match pairs of images: mutual nearest neighbours; refined to sub-cell points when the features are semi-dense.
 
+    --matcher lighterglue matches sparse features by the authors' learned matcher instead.
+
     A run that was interrupted goes on where it stopped. Exit code 0: all good; 1: some pairs failed; 2: nothing done.
 
     Examples:
@@ -68,6 +82,8 @@ def match(
       xfeat match pairs.txt
 
       xfeat match pairs.txt --features out.h5 --output matches.h5 --min-cossim -1 --ratio 0.95
+
+      xfeat match pairs.txt --matcher lighterglue
     """
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
     with interruptible(console, output):
@@ -79,6 +95,8 @@ def match(
             output,
             overwrite=overwrite,
             listener=console,
+            matcher=matcher,
+            min_score=min_score,
             min_cossim=min_cossim,
             ratio=ratio,
             weights=weights,

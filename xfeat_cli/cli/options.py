@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from xfeat_cli.config import Backend, Precision
+from xfeat_cli.errors import UsageError
+from xfeat_cli.sfm_config import CameraSharing, Mapper
 
 DeviceOption = Annotated[
     str,
@@ -29,3 +31,44 @@ OverwriteOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for programs.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table; errors are still shown.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="A line for every image or pair.")]
+
+# Of sequences of images.
+OverlapOption = Annotated[
+    int, typer.Option("--overlap", min=1, help="Sequential pairs: how many of the following images to pair with.")
+]
+QuadraticOption = Annotated[
+    bool,
+    typer.Option("--quadratic", help="Sequential pairs: also with those 1, 2, 4, … 2^(overlap − 1) ahead, as COLMAP."),
+]
+LoopClosureOption = Annotated[
+    int,
+    typer.Option(
+        "--loop-closure",
+        min=0,
+        metavar="N",
+        help="Sequential pairs: some images also with the N that look most like them beyond the overlap; 0 = none.",
+    ),
+]
+LoopPeriodOption = Annotated[
+    int, typer.Option("--loop-period", min=1, metavar="P", help="With --loop-closure: every Pth image looks for loops.")
+]
+
+# Of COLMAP.
+CameraModelOption = Annotated[
+    str, typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.")
+]
+SingleCameraOption = Annotated[bool, typer.Option("--single-camera", help="One camera took all images.")]
+CameraPerFolderOption = Annotated[
+    bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.")
+]
+MapperOption = Annotated[Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=-1, help="Of COLMAP's stages; -1 = all.")]
+
+
+def camera_sharing(single_camera: bool, camera_per_folder: bool) -> CameraSharing:
+    """What `--single-camera` and `--camera-per-folder` ask for. Raises UsageError for both."""
+    if single_camera and camera_per_folder:
+        raise UsageError("--single-camera and --camera-per-folder exclude each other; give one of them")
+    if single_camera:
+        return CameraSharing.SINGLE
+    return CameraSharing.PER_FOLDER if camera_per_folder else CameraSharing.AUTO

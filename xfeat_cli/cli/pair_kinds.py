@@ -20,7 +20,7 @@ def retrieval(
     num: NumOption = 20,
     output: OutputOption = Path("pairs.txt"),
 ) -> None:
-    """Every image with those that look most like it, by the mean of their local descriptors.
+    """Every image with those that look most like it, by a descriptor pooled from their local ones.
 
     Example: xfeat pairs retrieval out.h5 --num 20 -o pairs.txt
     """
@@ -95,15 +95,19 @@ def union(
     """
     from itertools import chain
 
-    from xfeat_cli.pairs import read_pairs
+    from xfeat_cli.pairs import read_pairs, unique
 
-    _write(output, chain.from_iterable([read_pairs(path) for path in lists]), "the lists hold no pairs")
+    _write(output, unique(chain.from_iterable(map(read_pairs, lists))), "the lists hold no pairs")
 
 
 def _write(output: Path, pairs: Iterable[tuple[str, str]], nothing: str) -> None:
-    from xfeat_cli.pairs import unique, write_pairs
+    """Write pairs as they are made; raises PairsError, `nothing`, when there are none."""
+    from itertools import chain
 
-    made = unique(pairs)
-    if not made:
+    from xfeat_cli.pairs import write_pairs
+
+    made = iter(pairs)
+    first = next(made, None)
+    if first is None:
         raise PairsError(nothing)
-    typer.echo(f"{write_pairs(output, made):,} pairs in {output}", err=True)
+    typer.echo(f"{write_pairs(output, chain([first], made)):,} pairs in {output}", err=True)

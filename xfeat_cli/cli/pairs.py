@@ -8,7 +8,11 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.errors import PairsError
+from xfeat_cli.cli.options import LoopClosureOption, LoopPeriodOption, OverlapOption, QuadraticOption
+from xfeat_cli.errors import PairsError, UsageError
+from xfeat_cli.sfm_config import SfmConfig
+
+_DEFAULT = SfmConfig()
 
 app = typer.Typer(no_args_is_help=True, help="Make a list of image pairs to match.")
 
@@ -32,18 +36,30 @@ def exhaustive(source: SourceArgument, output: OutputOption = Path("pairs.txt"))
 @app.command()
 def sequential(
     source: SourceArgument,
-    overlap: Annotated[
-        int, typer.Option("--overlap", min=1, help="How many of the following images to pair with.")
-    ] = 10,
+    overlap: OverlapOption = _DEFAULT.overlap,
+    quadratic: QuadraticOption = _DEFAULT.quadratic,
+    loop_closure: LoopClosureOption = _DEFAULT.loop_closure,
+    loop_period: LoopPeriodOption = _DEFAULT.loop_period,
     output: OutputOption = Path("pairs.txt"),
 ) -> None:
-    """Every image with the ones that follow it in the order of their names.
+    """Every image with the ones that follow it in the order of their names; loops closed by what looks alike.
 
-    Example: xfeat pairs sequential out.h5 --overlap 10 -o pairs.txt
+    Examples:
+
+      xfeat pairs sequential out.h5 --overlap 10 -o pairs.txt
+
+      xfeat pairs sequential out.h5 --quadratic --loop-closure 20
     """
     from xfeat_cli import pairs
 
-    _write(output, pairs.sequential(_names(source), overlap))
+    if loop_closure and source.is_dir():
+        raise UsageError(f"--loop-closure compares features: give the file that `xfeat extract {source}` writes")
+    made: Iterable[pairs.Pair] = pairs.sequential(_names(source), overlap, quadratic)
+    if loop_closure:
+        from xfeat_cli.retrieval import loop_closures
+
+        made = pairs.unique([*made, *loop_closures(source, loop_closure, loop_period, overlap)])
+    _write(output, made)
 
 
 def _names(source: Path) -> list[str]:
@@ -54,9 +70,9 @@ def _names(source: Path) -> list[str]:
 
         names = [image.name for image in find_images(source)]
     else:
-        from xfeat_cli.store import FeaturesReader
+        from xfeat_cli.store import KeypointsReader
 
-        with FeaturesReader(source) as reader:
+        with KeypointsReader(source) as reader:
             names = reader.names()
     for name in names:
         if not can_be_listed(name):

@@ -10,17 +10,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xfeat_cli.cli.console import JobConsole, interruptible
-from xfeat_cli.cli.options import DeviceOption, JsonOption, OverwriteOption, PrecisionOption, QuietOption, VerboseOption
-from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
-from xfeat_cli.errors import UsageError
-from xfeat_cli.sfm_config import AggregateConfig, CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
+from xfeat_cli.cli.options import (
+    CameraModelOption,
+    CameraPerFolderOption,
+    DeviceOption,
+    JsonOption,
+    LoopClosureOption,
+    LoopPeriodOption,
+    MapperOption,
+    OverlapOption,
+    OverwriteOption,
+    PrecisionOption,
+    QuadraticOption,
+    QuietOption,
+    SingleCameraOption,
+    ThreadsOption,
+    VerboseOption,
+    camera_sharing,
+)
+from xfeat_cli.cli.sfm_table import print_table
+from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode
+from xfeat_cli.sfm_config import AggregateConfig, ColmapConfig, PairKind, SfmConfig
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.progress import Listener
-    from xfeat_cli.jobs.sfm import SfmSummary
 
 _SFM, _EXTRACT, _MATCH, _COLMAP = SfmConfig(), ExtractConfig(), MatchConfig(), ColmapConfig()
-_SHOWN_PROBLEMS = 20
 
 
 def sfm(
@@ -28,20 +43,20 @@ def sfm(
     output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for every stage's file and the model.")],
     mode: Annotated[Mode, typer.Option("--mode", help="Sparse keypoints, or semi-dense points.")] = _EXTRACT.mode,
     pairs: Annotated[PairKind, typer.Option("--pairs", help="Which images are matched.")] = _SFM.pairs,
-    overlap: Annotated[
-        int, typer.Option("--overlap", min=1, help="With --pairs sequential: how many following images.")
-    ] = _SFM.overlap,
+    overlap: OverlapOption = _SFM.overlap,
+    quadratic: QuadraticOption = _SFM.quadratic,
+    loop_closure: LoopClosureOption = _SFM.loop_closure,
+    loop_period: LoopPeriodOption = _SFM.loop_period,
     num: Annotated[
         int, typer.Option("--num", min=1, help="With --pairs retrieval: how many images that look alike.")
     ] = _SFM.num,
-    mapper: Annotated[Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.")] = _SFM.mapper,
-    single_camera: Annotated[bool, typer.Option("--single-camera", help="One camera took all images.")] = False,
-    camera_per_folder: Annotated[
-        bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.")
-    ] = False,
-    camera_model: Annotated[
-        str, typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.")
-    ] = _COLMAP.camera_model,
+    matcher: Annotated[
+        MatcherKind, typer.Option("--matcher", help="Nearest neighbours, or LighterGlue; see `xfeat match --help`.")
+    ] = _MATCH.matcher,
+    mapper: MapperOption = _SFM.mapper,
+    single_camera: SingleCameraOption = False,
+    camera_per_folder: CameraPerFolderOption = False,
+    camera_model: CameraModelOption = _COLMAP.camera_model,
     weights: Annotated[
         str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
     ] = _EXTRACT.weights,
@@ -55,7 +70,7 @@ def sfm(
     radius: Annotated[
         float, typer.Option("--radius", metavar="PX", min=0.01, help="Semi-dense: points within it are one keypoint.")
     ] = AggregateConfig().radius,
-    threads: Annotated[int, typer.Option("--threads", min=-1, help="Of COLMAP's stages; -1 = all.")] = _COLMAP.threads,
+    threads: ThreadsOption = _COLMAP.threads,
     device: DeviceOption = _EXTRACT.device,
     precision: PrecisionOption = _EXTRACT.precision,
     overwrite: OverwriteOption = False,
@@ -72,12 +87,11 @@ def sfm(
 
       xfeat sfm images/ out/ --single-camera
 
-      xfeat sfm images/ dense/ --mode semi-dense --pairs sequential --mapper global
+      xfeat sfm images/ dense/ --mode semi-dense --mapper global
+
+      xfeat sfm frames/ out/ --pairs sequential --quadratic --loop-closure 20
     """
-    if single_camera and camera_per_folder:
-        raise UsageError("--single-camera and --camera-per-folder exclude each other; give one of them")
-    sharing = CameraSharing.SINGLE if single_camera else _COLMAP.sharing
-    sharing = CameraSharing.PER_FOLDER if camera_per_folder else sharing
+    sharing = camera_sharing(single_camera, camera_per_folder)
     progress = _Progress(quiet=quiet, verbose=verbose)
     with interruptible(progress.console, output):
         from xfeat_cli.jobs.sfm import reconstruct_folder
@@ -85,11 +99,19 @@ def sfm(
         summary = reconstruct_folder(
             images,
             output,
-            SfmConfig(pairs=pairs, overlap=overlap, num=num, mapper=mapper),
+            SfmConfig(
+                pairs=pairs,
+                overlap=overlap,
+                quadratic=quadratic,
+                loop_closure=loop_closure,
+                loop_period=loop_period,
+                num=num,
+                mapper=mapper,
+            ),
             extraction=ExtractConfig(
                 mode=mode, weights=weights, top_k=top_k, resize=resize, device=device, precision=precision
             ),
-            matching=MatchConfig(device=device, precision=precision),
+            matching=MatchConfig(matcher=matcher, device=device, precision=precision),
             aggregation=AggregateConfig(radius=radius),
             cameras=ColmapConfig(camera_model=camera_model, sharing=sharing, threads=threads),
             overwrite=overwrite,
@@ -99,7 +121,7 @@ def sfm(
     if as_json:
         typer.echo(json.dumps({"summary": True, **asdict(summary)}))
     elif not quiet:
-        _print_table(summary)
+        print_table(summary)
     raise typer.Exit(1 if summary.problems else 0)
 
 
@@ -120,29 +142,3 @@ class _Progress:
 
     def _make(self, unit: str, counted: str) -> JobConsole:
         return JobConsole(unit, counted, as_json=False, quiet=self._quiet, verbose=self._verbose)
-
-
-def _print_table(summary: SfmSummary) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(summary.output), title_justify="left")
-    for heading in ("stage", "time", "result"):
-        table.add_column(heading, justify="right" if heading == "time" else "left")
-    for stage in summary.stages:
-        table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", stage.result)
-    table.add_section()
-    model = summary.model
-    if model is not None:
-        table.add_row("registered", "", f"{model.registered} of {model.images} images")
-        table.add_row("points", "", f"{model.points:,}")
-        table.add_row("mean track length", "", f"{model.mean_track_length:.2f}")
-        table.add_row("reprojection error", "", f"{model.reprojection_px:.3f} px")
-        others = f" (largest of {model.models} models)" if model.models > 1 else ""
-        table.add_row("model", "", escape(model.folder) + others)
-    for problem in summary.problems[:_SHOWN_PROBLEMS]:
-        table.add_row("left out", "", escape(problem))
-    if len(summary.problems) > _SHOWN_PROBLEMS:
-        table.add_row("left out", "", f"and {len(summary.problems) - _SHOWN_PROBLEMS} more")
-    Console(stderr=True).print(table)

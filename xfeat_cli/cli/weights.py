@@ -27,13 +27,15 @@ def list_weights(as_json: JsonOption = False) -> None:
     Example: xfeat weights list
     """
     from xfeat_cli.model import weights
+    from xfeat_cli.model.download import MATCHER
 
     for entry in weights.known():
         if as_json:
             _print_json(vars(entry))
             continue
         origin = "shipped" if entry.shipped else "downloaded" if entry.path else "not downloaded"
-        typer.echo(f"{entry.name:16} {origin + (', default' if entry.default else ''):20} {entry.path or ''}".rstrip())
+        origin += ", default" if entry.default else ", matcher" if entry.kind == MATCHER else ""
+        typer.echo(f"{entry.name:16} {origin:23} {entry.path or ''}".rstrip())
 
 
 @app.command()
@@ -48,27 +50,32 @@ def info(
     Example: xfeat weights info default
     """
     from xfeat_cli.model import weights
+    from xfeat_cli.model.download import MATCHER, NETWORK
 
-    about = weights.load(weights_name).info
+    about = weights.describe(weights_name)
     if as_json:
         _print_json(vars(about))
         return
     rows = {
         "name": about.name,
-        "path": about.path,
+        "path": str(about.path),
         "sha256": about.sha256,
+        "kind": "matcher, for xfeat match --matcher lighterglue" if about.kind == MATCHER else about.kind,
         "parameters": f"{about.parameters:,}",
-        "refiner": "yes" if about.has_refiner else "no (sparse only)",
-        "min cosine": about.min_cossim,
-        **{f"metadata: {key}": value for key, value in sorted(about.metadata.items())},
     }
+    if about.kind == NETWORK:
+        rows["refiner"] = "yes" if about.has_refiner else "no (sparse only)"
+        rows["min cosine"] = str(about.min_cossim)
+    rows |= {f"metadata: {key}": value for key, value in sorted(about.metadata.items())}
     for key, value in rows.items():
         typer.echo(f"{key:24} {value}")
 
 
 @app.command()
 def download(
-    name: Annotated[str, typer.Argument(help="official: the weights that the authors of XFeat released.")],
+    name: Annotated[
+        str, typer.Argument(help="What the authors released: official (XFeat), or lighterglue (its matcher).")
+    ],
     url: Annotated[
         str | None, typer.Option("--url", metavar="URL", help="A mirror; the content is verified all the same.")
     ] = None,

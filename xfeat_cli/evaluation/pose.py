@@ -17,7 +17,7 @@ import numpy as np
 from xfeat_cli.demo.camera import Camera, load_cameras
 from xfeat_cli.errors import UsageError
 from xfeat_cli.pairs import Pair, read_pairs
-from xfeat_cli.store import FeaturesReader, MatchesReader
+from xfeat_cli.store import KeypointsReader, MatchesReader
 from xfeat_cli.types import FloatArray, PointMatches
 
 THRESHOLDS = (0.25, 0.5, 1.0, 5.0, 10.0, 20.0)
@@ -136,7 +136,7 @@ def _matched_points(pairs: Iterable[Pair], matches: Path, features: Path | None)
     if features is None:
         raise UsageError(f"{matches} holds indices: give the features they belong to with --features")
     points = []
-    with FeaturesReader(features) as keypoints:
+    with KeypointsReader(features) as keypoints:
         for (a, b), one in zip(pairs, found, strict=True):
             if one is None or isinstance(one, PointMatches):
                 points.append((nothing, nothing))

@@ -21,18 +21,18 @@ from xfeat_cli.pair_names import resolve
 from xfeat_cli.pairs import Pair
 from xfeat_cli.sfm_config import AggregateConfig
 from xfeat_cli.store import (
-    FEATURES,
+    KEYPOINTS,
     MATCHES,
     SEMI_DENSE_MATCHES,
-    FeaturesReader,
+    KeypointsReader,
     MatchesReader,
     Store,
-    features_entry,
+    keypoints_entry,
     matches_entry,
     pair_name,
     point_matches_entry,
 )
-from xfeat_cli.types import Features, FloatArray, PointMatches
+from xfeat_cli.types import FloatArray, PointMatches
 
 _CACHED_IMAGES = 64
 
@@ -69,8 +69,8 @@ def aggregate(
 ) -> AggregateSummary:
     """Give each image one set of keypoints that all its semi-dense pairs share.
 
-    matches: what `match` made of `features`, semi-dense. keypoints: features file to write (`keypoints`, `scores`,
-    `image_size`, and `descriptors` of length 0). output: matches file to write, with `matches0` and `matching_scores0`
+    matches: what `match` made of `features`, semi-dense. keypoints: file to write (`keypoints`, `scores`,
+    `image_size` of each image). output: matches file to write, with `matches0` and `matching_scores0`
     beside each pair's points. config, options: see `AggregateConfig`.
     Pairs whose images `features` does not name are reported and skipped. A run that was interrupted goes on where it
     stopped; one with other options or matches is refused unless `overwrite`.
@@ -85,7 +85,7 @@ def aggregate(
         raise UsageError("matches, features, keypoints and output must be four files; give other names")
     summary = AggregateSummary(str(output), keypoints_file=str(keypoints), device="cpu", precision="fp64")
     tally = Tally(summary, listener)
-    with MatchesReader(matches) as pairs, FeaturesReader(features) as images:
+    with MatchesReader(matches) as pairs, KeypointsReader(features) as images:
         if pairs.kind != SEMI_DENSE_MATCHES:
             raise UsageError(f"{matches} holds {pairs.kind}, which need no aggregation; give it to `xfeat colmap`")
         resolved = resolve(pairs.names(), images.names())
@@ -97,11 +97,11 @@ def aggregate(
             tally.add(Report(entry, Status.FAILED, error=f"{entry!r}: its images are not in {features}"))
         for entry, problem in resolved.ambiguous.items():
             tally.add(Report(entry, Status.FAILED, error=problem))
-        with Store.open(keypoints, FEATURES, provenance, overwrite=overwrite) as store:
+        with Store.open(keypoints, KEYPOINTS, provenance, overwrite=overwrite) as store:
             _write_keypoints(store, list(resolved.pairs.values()), pairs, images, config.radius)
             store.finish()
         with (
-            FeaturesReader(keypoints) as merged,
+            KeypointsReader(keypoints) as merged,
             Store.open(output, MATCHES, provenance, overwrite=overwrite) as store,
         ):
             _write_matches(store, resolved.pairs, pairs, merged, config.radius, tally, summary)
@@ -110,7 +110,7 @@ def aggregate(
     return summary
 
 
-def fingerprint(reader: FeaturesReader | MatchesReader) -> str:
+def fingerprint(reader: KeypointsReader | MatchesReader) -> str:
     """What a file was made with and of; equal for equal content, whenever it was written."""
     digest = hashlib.blake2b(digest_size=8)
     made_with = sorted((key, value) for key, value in reader.attributes.items() if key != "xfeat_version")
@@ -121,7 +121,7 @@ def fingerprint(reader: FeaturesReader | MatchesReader) -> str:
 
 
 def _write_keypoints(
-    store: Store, pairs: list[Pair], matches: MatchesReader, images: FeaturesReader, radius: float
+    store: Store, pairs: list[Pair], matches: MatchesReader, images: KeypointsReader, radius: float
 ) -> None:
     partners: dict[str, list[str]] = {name: [] for name in images.names()}
     for name0, name1 in pairs:
@@ -134,17 +134,18 @@ def _write_keypoints(
         points = np.concatenate([np.zeros((0, 2), np.float32), *(found.points0 for found in loaded)])
         scores = np.concatenate([np.zeros(0, np.float32), *(found.scores for found in loaded)])
         merged = merge_points(points, scores, radius)
-        size = images.load(name).image_size
-        without = np.zeros((len(merged.keypoints), 0), np.float32)
+        size = images.image_size(name)
         attributes = {key: value for key, value in images.entry_attributes(name).items() if key == "image_digest"}
-        store.put(name, features_entry(Features(merged.keypoints, merged.scores, without, size)), attributes)
+        uncertainty = images.uncertainty(name)
+        stated = {} if uncertainty is None else {"keypoints": {"uncertainty": uncertainty}}
+        store.put(name, keypoints_entry(merged.keypoints, merged.scores, size), attributes, stated)
 
 
 def _write_matches(
     store: Store,
     pairs: dict[str, Pair],
     matches: MatchesReader,
-    merged: FeaturesReader,
+    merged: KeypointsReader,
     radius: float,
     tally: Tally,
     summary: AggregateSummary,

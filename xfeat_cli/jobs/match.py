@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfeat_cli.config import MatchConfig, Precision
+from xfeat_cli.config import MatchConfig, MatcherKind, Precision
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError, WeightsError
+from xfeat_cli.jobs.lighterglue import LighterGlueMatcher
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer
 from xfeat_cli.matching.nearest import mutual_nearest
@@ -67,7 +68,11 @@ def match(
         raise UsageError(f"{output}: features and matches must be two files; give another --output")
     wanted = read_pairs(Path(pairs)) if isinstance(pairs, (str, Path)) else unique(pairs)
     with FeaturesReader(features) as reader:
-        matcher = _Matcher(reader, config)
+        matcher = (
+            LighterGlueMatcher(reader, config)
+            if config.matcher is MatcherKind.LIGHTERGLUE
+            else _Matcher(reader, config)
+        )
         known, unknown = _split_known(wanted, reader)
         check_pair_names(known)
         summary = Summary(str(output), device=str(matcher.device), precision=matcher.precision.value)
@@ -75,13 +80,15 @@ def match(
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
         with Store.open(output, kind, matcher.provenance(), overwrite=overwrite) as store:
             todo, done = _split_done(known, store, reader)
+            ordered = _in_reading_order(todo)
+            matcher.plan(ordered)
             tally.start(len(wanted))
             for pair, error in unknown:
                 tally.add(_failed(pair, error))
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
             with Writer() as writer:
-                for number, pair in enumerate(_in_reading_order(todo), 1):
+                for number, pair in enumerate(ordered, 1):
                     if number % _PAIRS_BETWEEN_TRIMS == 0:
                         give_back_freed_memory()
                     try:
@@ -123,6 +130,9 @@ class _Matcher:
         self._runtime = self._refining_runtime() if self.semi_dense else None
         self._threshold = self._default_threshold() if config.min_cossim is None else config.min_cossim
         self._cache: OrderedDict[str, _Loaded] = OrderedDict()
+
+    def plan(self, pairs: Iterable[Pair]) -> None:
+        """Which pairs are to come makes no difference here: each is matched by itself."""
 
     def match(self, pair: Pair) -> tuple[Matches | PointMatches, dict[str, Any]]:
         """The matches of a pair and its entry in the file. Raises StoreError for damaged features."""
@@ -189,7 +199,7 @@ class _Matcher:
 
 def _checked(config: MatchConfig) -> MatchConfig:
     try:
-        config = replace(config, precision=Precision(config.precision))
+        config = replace(config, precision=Precision(config.precision), matcher=MatcherKind(config.matcher))
     except ValueError as error:
         raise UsageError(str(error)) from None
     if config.min_cossim is not None and not -1 <= config.min_cossim <= 1:
@@ -198,6 +208,8 @@ def _checked(config: MatchConfig) -> MatchConfig:
         raise UsageError(f"ratio is {config.ratio}; it must be in (0, 1], 1 = no test")
     if not 0 <= config.min_confidence <= 1:
         raise UsageError(f"min_confidence is {config.min_confidence}; it must be in [0, 1]")
+    if not 0 <= config.min_score < 1:
+        raise UsageError(f"min_score is {config.min_score}; it must be in [0, 1)")
     return config
 
 

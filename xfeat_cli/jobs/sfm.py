@@ -23,13 +23,13 @@ from xfeat_cli.jobs.extract import extract
 from xfeat_cli.jobs.match import match
 from xfeat_cli.jobs.progress import Listener, Summary
 from xfeat_cli.pairs import Pair, can_be_listed, exhaustive, sequential, unique, write_pairs
-from xfeat_cli.retrieval import retrieve
+from xfeat_cli.retrieval import loop_closures, retrieve
 from xfeat_cli.sfm.database import build_database
 from xfeat_cli.sfm.engine import SfmError, version
 from xfeat_cli.sfm.reconstruction import ModelSummary, reconstruct
 from xfeat_cli.sfm.verification import verify
 from xfeat_cli.sfm_config import AggregateConfig, ColmapConfig, PairKind, SfmConfig
-from xfeat_cli.store import FeaturesReader, MatchesReader
+from xfeat_cli.store import KeypointsReader, MatchesReader
 
 _COLMAP_STAGES = ("import", "verify", "reconstruct")
 
@@ -119,7 +119,7 @@ class _Run:
         self._match(pairs, features, matches)
         if self.semi_dense:
             features, matches = self._aggregate(features, matches)
-        with FeaturesReader(features) as keypoints, MatchesReader(matches) as found:
+        with KeypointsReader(features) as keypoints, MatchesReader(matches) as found:
             key = f"{fingerprint(keypoints)} {fingerprint(found)} pycolmap {version()}"
         database = self.output / "database.db"
         self._import(features, matches, database, key)
@@ -130,6 +130,7 @@ class _Run:
     def _options(self) -> dict[str, Any]:
         options = {**asdict(self.config), **asdict(self.cameras), **asdict(self.aggregation)}
         options["mode"] = self.extraction.mode.value
+        options["matcher"] = self.matching.matcher
         del options["threads"]
         return {key: value.value if isinstance(value, Enum) else value for key, value in options.items()}
 
@@ -144,7 +145,7 @@ class _Run:
 
     def _pairs(self, features: Path, pairs: Path) -> None:
         started = time.monotonic()
-        with FeaturesReader(features) as reader:
+        with KeypointsReader(features) as reader:
             stored = reader.names()
         names = [name for name in stored if can_be_listed(name)]
         self.summary.problems += [
@@ -155,9 +156,14 @@ class _Run:
 
     def _paired(self, names: list[str], features: Path) -> Iterable[Pair]:
         if self.config.pairs is PairKind.SEQUENTIAL:
-            return sequential(names, self.config.overlap)
+            config = self.config
+            pairs = sequential(names, config.overlap, config.quadratic)
+            if not config.loop_closure:
+                return pairs
+            closures = loop_closures(features, config.loop_closure, config.loop_period, config.overlap)
+            return unique([*pairs, *closures])
         if self.config.pairs is PairKind.RETRIEVAL:
-            return unique(retrieve(features, self.config.num))
+            return retrieve(features, self.config.num)
         return exhaustive(names)
 
     def _match(self, pairs: Path, features: Path, matches: Path) -> None:

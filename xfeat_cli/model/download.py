@@ -28,6 +28,8 @@ from xfeat_cli.errors import WeightsError
 
 logger = logging.getLogger(__name__)
 
+NETWORK, MATCHER = "network", "matcher"
+
 MAX_BYTES = 64 * 2**20
 PAUSES_S = (1.0, 3.0)
 TIMEOUT_S = 30.0
@@ -42,17 +44,28 @@ class Download:
 
     git_blob: sha1 of `b"blob <size>\\0"` + bytes, as 40 hex digits: what git calls the file.
     filename: its name in the cache folder; the suffix says how it is read.
+    kind: `network` for XFeat's weights, `matcher` for LighterGlue's.
     """
 
     name: str
     url: str
     git_blob: str
     filename: str
+    kind: str = NETWORK
 
 
 _AUTHORS = "https://github.com/verlab/accelerated_features/raw/e92685f57f8318b18725c5c8c0bd28c7fe188d9a/weights"
 
-DOWNLOADS = (Download("official", f"{_AUTHORS}/xfeat.pt", "9da942e9c7406b8add3746bf98d4b1840233cd92", "xfeat.pt"),)
+DOWNLOADS = (
+    Download("official", f"{_AUTHORS}/xfeat.pt", "9da942e9c7406b8add3746bf98d4b1840233cd92", "xfeat.pt"),
+    Download(
+        "lighterglue",
+        f"{_AUTHORS}/xfeat-lighterglue.pt",
+        "061e168b4d9db6b086172f247c8adcebb76d7ef8",
+        "xfeat-lighterglue.pt",
+        MATCHER,
+    ),
+)
 
 
 @dataclass(frozen=True)

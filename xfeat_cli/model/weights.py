@@ -1,8 +1,8 @@
 """Weights: locate, verify, load, save.
 
-A name is a shipped file's stem, `default`, or `official` (downloaded); anything else is a path. Shipped and own
-weights are safetensors with metadata; the released `.pt` files load unchanged, and no pickle is ever executed. torch is
-imported where tensors are read, so that `known` and `locate` stay quick.
+A name is a shipped file's stem, `default`, or a download (`official`; `lighterglue`, a matcher, no network); anything
+else is a path. Shipped and own weights are safetensors with metadata; the released `.pt` files load unchanged, and no
+pickle is ever executed. torch is imported where tensors are read, so that `known` and `locate` stay quick.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from xfeat_cli.errors import WeightsError
 from xfeat_cli.model import download
+from xfeat_cli.model.download import MATCHER, NETWORK
 
 if TYPE_CHECKING:
     import torch
@@ -46,12 +47,13 @@ _NESTED_UNDER = ("state_dict", "model")
 class WeightsInfo:
     """What a weights file is.
 
-    name: `official` for that download, else the file's stem.
+    name: a download's, else the file's stem.
     sha256: of the file, 64 hex digits.
     metadata: of the safetensors file; empty for `.pt`.
     min_cossim: cosine threshold for matching that suits these weights, in [-1, 1].
     refiner_labels: what the refiner's answers mean, a name of `matching.labels.LABELS`.
     parameters: learned numbers; batch norm statistics are not counted.
+    kind: `network` for XFeat's, `matcher` for LighterGlue's, which has neither refiner nor cosine threshold.
     """
 
     name: str
@@ -62,11 +64,14 @@ class WeightsInfo:
     min_cossim: float
     refiner_labels: str
     parameters: int
+    kind: str = NETWORK
 
 
 @dataclass(frozen=True)
 class Weights:
-    """state: float32 tensors on the CPU, names as in `model.network`, without `num_batches_tracked`."""
+    """state: float32 tensors on the CPU, names as in `model.network`, without `num_batches_tracked`; a matcher's as in
+    kornia.
+    """
 
     info: WeightsInfo
     state: dict[str, torch.Tensor]
@@ -74,20 +79,22 @@ class Weights:
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Weights that have a name; `path` is None until they are downloaded."""
+    """Weights that have a name; `path` is None until they are downloaded. kind: as in `WeightsInfo`."""
 
     name: str
     path: Path | None
     shipped: bool
     default: bool
+    kind: str = NETWORK
 
 
 def known() -> list[KnownWeights]:
     """All weights that have a name: the shipped ones, then those to download. Nothing is opened."""
     shipped = [KnownWeights(name, path, True, name == DEFAULT_WEIGHTS) for name, path in _shipped().items()]
-    downloads = [(entry.name, download.cached_path(entry)) for entry in download.DOWNLOADS]
+    downloads = [(entry, download.cached_path(entry)) for entry in download.DOWNLOADS]
     return shipped + [
-        KnownWeights(name, path if path.is_file() else None, False, name == DEFAULT_WEIGHTS) for name, path in downloads
+        KnownWeights(entry.name, path if path.is_file() else None, False, entry.name == DEFAULT_WEIGHTS, entry.kind)
+        for entry, path in downloads
     ]
 
 
@@ -122,18 +129,49 @@ def locate(name_or_path: str) -> Path:
 
 
 def load(name_or_path: str) -> Weights:
-    """Read and check weights; the one place where a weights file is opened.
+    """Read and check a network's weights.
 
     Raises WeightsError unless the file holds exactly the tensors of the network, with or without those of the refiner,
     all finite.
     """
+    weights = _open(name_or_path)
+    if weights.info.kind == MATCHER:
+        raise WeightsError(
+            f"{weights.info.path}: a matcher, not a network: give it to `xfeat match --matcher lighterglue`"
+        )
+    return weights
+
+
+def load_matcher(name_or_path: str) -> Weights:
+    """Read and check a matcher's weights.
+
+    Raises WeightsError unless the file holds exactly the tensors of LighterGlue, all finite.
+    """
+    weights = _open(name_or_path)
+    if weights.info.kind != MATCHER:
+        raise WeightsError(
+            f"{weights.info.path}: a network, not a matcher; leave --weights out to use the downloaded matcher"
+        )
+    return weights
+
+
+def describe(name_or_path: str) -> WeightsInfo:
+    """What a file of either kind is, read and checked. Raises WeightsError."""
+    return _open(name_or_path).info
+
+
+def _open(name_or_path: str) -> Weights:
+    """The one place where a weights file is opened."""
     path = locate(name_or_path)
     reader = _READERS.get(path.suffix.lower())
     data = _read(path)
     if reader is None:
         raise WeightsError(f"{path}: weights must be a file ending in {', '.join(_READERS)}")
     tensors, metadata = reader(path, data)
-    state = _checked(path, tensors)
+    from xfeat_cli.matching.lighterglue import is_lighterglue
+
+    kind = MATCHER if is_lighterglue([str(name) for name in tensors]) else NETWORK
+    state = _checked_matcher(path, tensors) if kind == MATCHER else _checked(path, tensors)
     entry = _download_at(path)
     info = WeightsInfo(
         name=entry.name if entry else path.stem,
@@ -141,9 +179,10 @@ def load(name_or_path: str) -> Weights:
         sha256=hashlib.sha256(data).hexdigest(),
         metadata=metadata,
         has_refiner=any(name.startswith(_REFINER) for name in state),
-        min_cossim=_min_cossim(path, metadata),
+        min_cossim=-1.0 if kind == MATCHER else _min_cossim(path, metadata),
         refiner_labels=_refiner_labels(path, metadata),
         parameters=_count(state),
+        kind=kind,
     )
     return Weights(info, state)
 
@@ -157,12 +196,12 @@ def in_memory(state: Mapping[str, torch.Tensor], path: Path, refiner_labels: str
 
 
 def verify(name_or_path: str) -> WeightsInfo:
-    """Load the weights and compare the file with what is known of it.
+    """Read the weights, of either kind, and compare the file with what is known of it.
 
     A download must have its git blob id; shipped weights must have the sha256 of their model card (the `.md` beside
     them). Of any other file only the tensors are checked. Raises WeightsError.
     """
-    info = load(name_or_path).info
+    info = describe(name_or_path)
     entry = _download_at(info.path)
     if entry is not None:
         download.check(entry, info.path)
@@ -273,6 +312,20 @@ def _checked(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str, torch
     """The tensors as the network wants them, or a WeightsError that names those which are wrong."""
     state = {str(name): tensor for name, tensor in tensors.items() if not str(name).endswith("num_batches_tracked")}
     expected = _expected_shapes(with_refiner=any(name.startswith(_REFINER) for name in state))
+    return _as_expected(path, state, expected, "this network")
+
+
+def _checked_matcher(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """As `_checked`, of LighterGlue, under kornia's names."""
+    from xfeat_cli.matching.lighterglue import expected_shapes, rename
+
+    state = rename({str(name): tensor for name, tensor in tensors.items()})
+    return _as_expected(path, state, expected_shapes(), "LighterGlue")
+
+
+def _as_expected(
+    path: Path, state: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], owner: str
+) -> dict[str, torch.Tensor]:
     missing = [name for name in expected if name not in state]
     unexpected = [name for name in state if name not in expected]
     misshapen = [
@@ -288,7 +341,7 @@ def _checked(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str, torch
         problems.append(("NaN or infinite", [name for name, tensor in state.items() if not tensor.isfinite().all()]))
     found = "; ".join(f"{problem}: {_listed(names)}" for problem, names in problems if names)
     if found:
-        raise WeightsError(f"{path}: not weights of this network; {found}")
+        raise WeightsError(f"{path}: not weights of {owner}; {found}")
     return state
 
 

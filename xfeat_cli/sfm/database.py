@@ -21,7 +21,7 @@ from xfeat_cli.images import find_images
 from xfeat_cli.pair_names import resolve
 from xfeat_cli.sfm.engine import SfmError, pycolmap
 from xfeat_cli.sfm_config import CameraSharing, ColmapConfig
-from xfeat_cli.store import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES, FeaturesReader, MatchesReader
+from xfeat_cli.store import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES, KeypointsReader, MatchesReader
 from xfeat_cli.types import Matches
 
 _CAMERA_MODES = {
@@ -30,6 +30,8 @@ _CAMERA_MODES = {
     CameraSharing.AUTO: "AUTO",
     CameraSharing.PER_IMAGE: "PER_IMAGE",
 }
+
+_SHARED = (CameraSharing.SINGLE, CameraSharing.PER_FOLDER)
 
 
 @dataclass
@@ -54,25 +56,38 @@ def build_database(
     Raises SfmError when the database exists (unless `overwrite`), when a camera model is unknown, and when nothing can
     be imported; StoreError for files that cannot be read.
     """
-    engine = pycolmap()
     if database.exists() and not overwrite:
         raise SfmError(f"{database} exists; use --overwrite to replace it, or name another database")
-    if config.camera_model not in engine.CameraModelId.__members__:
-        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
-        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
-    with FeaturesReader(features) as keypoints, MatchesReader(matches) as pairs:
+    reader_options(config)
+    with KeypointsReader(features) as keypoints, MatchesReader(matches) as pairs:
         if pairs.kind == SEMI_DENSE_MATCHES:
             raise SfmError(
                 f"{matches} holds semi-dense matches; make keypoints of them first: xfeat aggregate {matches}"
             )
         if keypoints.kind == SEMI_DENSE_FEATURES:
             raise SfmError(f"{features} holds semi-dense features; give the keypoints that `xfeat aggregate` wrote")
-        with _replacing(database) as temporary:
+        with replacing(database) as temporary:
             return _fill(temporary, keypoints, pairs, images, config)
 
 
+def reader_options(config: ColmapConfig) -> Any:
+    """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
+    engine = pycolmap()
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    return options
+
+
+def camera_mode(config: ColmapConfig) -> Any:
+    """Which images share a camera, as pycolmap.CameraMode."""
+    return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
+
+
 @contextmanager
-def _replacing(database: Path) -> Iterator[Path]:
+def replacing(database: Path) -> Iterator[Path]:
     """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
     temporary = database.with_name(f".{database.name}.part")
     try:
@@ -89,28 +104,224 @@ def _replacing(database: Path) -> Iterator[Path]:
 
 
 def _fill(
-    path: Path, features: FeaturesReader, matches: MatchesReader, images: Path, config: ColmapConfig
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
 ) -> ImportSummary:
     engine = pycolmap()
     summary = ImportSummary()
     names = _importable(features, images, summary)
     engine.Database.open(path).close()
-    options = engine.ImageReaderOptions()
-    options.camera_model = config.camera_model
-    mode = getattr(engine.CameraMode, _CAMERA_MODES[config.sharing])
-    engine.import_images(path, images, mode, names, options)
+    for group in _of_one_size(features, names) if config.sharing in _SHARED else [names]:
+        engine.import_images(path, images, camera_mode(config), group, reader_options(config))
     with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
         counts = _write_keypoints(database, features, names, summary)
         if not counts:
             raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        if not summary.keypoints:
+            raise SfmError(f"no image in {features.path} has keypoints; extract from images that show something")
         _write_matches(database, matches, counts, features, summary)
         summary.images, summary.cameras = database.num_images(), database.num_cameras()
     if not summary.pairs:
         raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    if not summary.matches:
+        raise SfmError(f"{matches.path} holds no match at all; give images that overlap")
     return summary
 
 
-def _importable(features: FeaturesReader, images: Path, summary: ImportSummary) -> list[str]:
+def _of_one_size(features: KeypointsReader, names: list[str]) -> Iterator[list[str]]:
+    """The images of each size: COLMAP leaves out those whose size is not that of the first with the same camera."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name in names:
+        groups.setdefault(features.image_size(name), []).append(name)
+    yield from groups.values()
+
+
+def reader_options(config: ColmapConfig) -> Any:
+    """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
+    engine = pycolmap()
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    return options
+
+
+def camera_mode(config: ColmapConfig) -> Any:
+    """Which images share a camera, as pycolmap.CameraMode."""
+    return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
+
+
+@contextmanager
+def replacing(database: Path) -> Iterator[Path]:
+    """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
+    temporary = database.with_name(f".{database.name}.part")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, database)
+    except OSError as error:
+        raise SfmError(f"{database} cannot be written ({error.strerror or error})") from None
+    finally:
+        for leftover in database.parent.glob(f"{temporary.name}*"):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _fill(
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
+) -> ImportSummary:
+    engine = pycolmap()
+    summary = ImportSummary()
+    names = _importable(features, images, summary)
+    engine.Database.open(path).close()
+    for group in _of_one_size(features, names) if config.sharing in _SHARED else [names]:
+        engine.import_images(path, images, camera_mode(config), group, reader_options(config))
+    with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
+        counts = _write_keypoints(database, features, names, summary)
+        if not counts:
+            raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        if not summary.keypoints:
+            raise SfmError(f"no image in {features.path} has keypoints; extract from images that show something")
+        _write_matches(database, matches, counts, features, summary)
+        summary.images, summary.cameras = database.num_images(), database.num_cameras()
+    if not summary.pairs:
+        raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    if not summary.matches:
+        raise SfmError(f"{matches.path} holds no match at all; give images that overlap")
+    return summary
+
+
+def reader_options(config: ColmapConfig) -> Any:
+    """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
+    engine = pycolmap()
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    return options
+
+
+def camera_mode(config: ColmapConfig) -> Any:
+    """Which images share a camera, as pycolmap.CameraMode."""
+    return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
+
+
+@contextmanager
+def replacing(database: Path) -> Iterator[Path]:
+    """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
+    temporary = database.with_name(f".{database.name}.part")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, database)
+    except OSError as error:
+        raise SfmError(f"{database} cannot be written ({error.strerror or error})") from None
+    finally:
+        for leftover in database.parent.glob(f"{temporary.name}*"):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _fill(
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
+) -> ImportSummary:
+    engine = pycolmap()
+    summary = ImportSummary()
+    names = _importable(features, images, summary)
+    engine.Database.open(path).close()
+    for group in _of_one_size(features, names) if config.sharing in _SHARED else [names]:
+        engine.import_images(path, images, camera_mode(config), group, reader_options(config))
+    with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
+        counts = _write_keypoints(database, features, names, summary)
+        if not counts:
+            raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        if not summary.keypoints:
+            raise SfmError(f"no image in {features.path} has keypoints; extract from images that show something")
+        _write_matches(database, matches, counts, features, summary)
+        summary.images, summary.cameras = database.num_images(), database.num_cameras()
+    if not summary.pairs:
+        raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    if not summary.matches:
+        raise SfmError(f"{matches.path} holds no match at all; give images that overlap")
+    return summary
+
+
+def _of_one_size(features: KeypointsReader, names: list[str]) -> Iterator[list[str]]:
+    """The images of each size: COLMAP leaves out those whose size is not that of the first with the same camera."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name in names:
+        groups.setdefault(features.image_size(name), []).append(name)
+    yield from groups.values()
+
+
+def reader_options(config: ColmapConfig) -> Any:
+    """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
+    engine = pycolmap()
+    if config.camera_model not in engine.CameraModelId.__members__:
+        known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
+        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+    options = engine.ImageReaderOptions()
+    options.camera_model = config.camera_model
+    return options
+
+
+def camera_mode(config: ColmapConfig) -> Any:
+    """Which images share a camera, as pycolmap.CameraMode."""
+    return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
+
+
+@contextmanager
+def replacing(database: Path) -> Iterator[Path]:
+    """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
+    temporary = database.with_name(f".{database.name}.part")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, database)
+    except OSError as error:
+        raise SfmError(f"{database} cannot be written ({error.strerror or error})") from None
+    finally:
+        for leftover in database.parent.glob(f"{temporary.name}*"):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _fill(
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
+) -> ImportSummary:
+    engine = pycolmap()
+    summary = ImportSummary()
+    names = _importable(features, images, summary)
+    engine.Database.open(path).close()
+    for group in _of_one_size(features, names) if config.sharing in _SHARED else [names]:
+        engine.import_images(path, images, camera_mode(config), group, reader_options(config))
+    with engine.Database.open(path) as database, engine.DatabaseTransaction(database):
+        counts = _write_keypoints(database, features, names, summary)
+        if not counts:
+            raise SfmError(f"none of {len(names)} images of {images} could be imported: {summary.problems[0]}")
+        if not summary.keypoints:
+            raise SfmError(f"no image in {features.path} has keypoints; extract from images that show something")
+        _write_matches(database, matches, counts, features, summary)
+        summary.images, summary.cameras = database.num_images(), database.num_cameras()
+    if not summary.pairs:
+        raise SfmError(f"{matches.path} holds no matches of images in {features.path}; match these features first")
+    if not summary.matches:
+        raise SfmError(f"{matches.path} holds no match at all; give images that overlap")
+    return summary
+
+
+def _commonest_size_first(features: KeypointsReader, names: list[str]) -> list[str]:
+    """COLMAP gives a shared camera the size of its first image and leaves out the images of other sizes."""
+    sizes = {name: features.image_size(name) for name in names}
+    counts = Counter(sizes.values())
+    return sorted(names, key=lambda name: (-counts[sizes[name]], sizes[name], name))
+
+
+def _importable(features: KeypointsReader, images: Path, summary: ImportSummary) -> list[str]:
     """Names that have both features and a file; the others are reported."""
     files = {image.name for image in find_images(images)}
     stored = set(features.names())
@@ -125,7 +336,7 @@ def _importable(features: FeaturesReader, images: Path, summary: ImportSummary) 
 
 
 def _write_keypoints(
-    database: Any, features: FeaturesReader, names: list[str], summary: ImportSummary
+    database: Any, features: KeypointsReader, names: list[str], summary: ImportSummary
 ) -> dict[str, tuple[int, int]]:
     """Write each image's keypoints; by name, COLMAP's number of the image and its count of keypoints."""
     ids = {image.name: image for image in database.read_all_images()}
@@ -160,7 +371,7 @@ def _write_matches(
     database: Any,
     matches: MatchesReader,
     counts: dict[str, tuple[int, int]],
-    features: FeaturesReader,
+    features: KeypointsReader,
     summary: ImportSummary,
 ) -> None:
     resolved = resolve(matches.names(), counts)

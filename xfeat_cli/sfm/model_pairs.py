@@ -8,33 +8,32 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from xfeat_cli.neighbours import IndexArray, nearest_pairs, negative_squared_distances
 from xfeat_cli.pairs import Pair
-
-_BLOCK = 1024
 
 
 def near_poses(model: Any, count: int, max_angle_deg: float = 45.0) -> Iterator[Pair]:
     """Each image with the `count` nearest others (by projection centre) whose viewing directions differ by at most
-    `max_angle_deg`; nearest first. model: a pycolmap.Reconstruction.
+    `max_angle_deg`; nearest first, each pair once. model: a pycolmap.Reconstruction.
     """
     images = _registered(model)
     centres = np.array([image.projection_center() for image in images]).reshape(-1, 3)
     directions = np.array([image.viewing_direction() for image in images]).reshape(-1, 3)
     least_cosine = np.cos(np.radians(max_angle_deg))
-    for start in range(0, len(images), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        squared = ((centres[rows, None] - centres[None]) ** 2).sum(-1)
-        squared[directions[rows] @ directions.T < least_cosine] = np.inf
-        for row, distances in enumerate(squared, start):
-            distances[row] = np.inf
-            for other in np.argsort(distances, kind="stable")[:count]:
-                if np.isfinite(distances[other]):
-                    yield images[row].name, images[int(other)].name
+
+    def score(rows: IndexArray, columns: IndexArray) -> npt.NDArray[np.float64]:
+        nearness = negative_squared_distances(centres[rows], centres[columns])
+        nearness[directions[rows] @ directions[columns].T < least_cosine] = -np.inf
+        return nearness
+
+    for one, other in nearest_pairs(len(images), count, score):
+        yield images[one].name, images[other].name
 
 
 def covisible(model: Any, count: int) -> Iterator[Pair]:
-    """Each image with the `count` others that see most of its points. model: a pycolmap.Reconstruction."""
+    """Each image with the `count` others that see most of its points, each pair once. model: as above."""
     common: Counter[tuple[int, int]] = Counter()
     for point in model.points3D.values():
         seen_by = sorted({element.image_id for element in point.track.elements})
@@ -43,9 +42,13 @@ def covisible(model: Any, count: int) -> Iterator[Pair]:
     for (one, two), points in common.items():
         partners.setdefault(one, []).append((-points, two))
         partners.setdefault(two, []).append((-points, one))
+    best = {one: [other for _, other in sorted(others)[:count]] for one, others in partners.items()}
+    done = set()
     for image in _registered(model):
-        for _, other in sorted(partners.get(image.image_id, []))[:count]:
-            yield image.name, model.images[other].name
+        for other in best.get(image.image_id, []):
+            if other not in done or image.image_id not in best[other]:
+                yield image.name, model.images[other].name
+        done.add(image.image_id)
 
 
 def _registered(model: Any) -> list[Any]:

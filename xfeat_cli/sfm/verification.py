@@ -10,10 +10,14 @@ import numpy as np
 from xfeat_cli.errors import UsageError
 from xfeat_cli.pair_names import resolve
 from xfeat_cli.sfm.engine import pycolmap, version
-from xfeat_cli.store import MATCHES, FeaturesReader, MatchesReader, Store, matches_entry
+from xfeat_cli.store import MATCHES, KeypointsReader, MatchesReader, Store, matches_entry
 from xfeat_cli.types import Matches
 
 SEED = 0
+
+MOST_TRIALS = 2000
+"""COLMAP's own 10,000 cost four times the time and gain nothing: on castle-P19 they find 1 % more inliers, all of pairs
+that hardly overlap, and the cameras come out the same within the spread of seeds."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ def verify(database: Path, threads: int = -1) -> VerificationSummary:
     verifier.num_threads = threads
     two_view = engine.TwoViewGeometryOptions()
     two_view.ransac.random_seed = SEED
+    two_view.ransac.max_num_trials = MOST_TRIALS
     engine.geometric_verification(database, verifier, engine.ExistingMatchedPairingOptions(), two_view)
     with engine.Database.open(database) as opened:
         return VerificationSummary(
@@ -53,7 +58,7 @@ def write_inliers(database: Path, features: Path, matches: Path, output: Path, *
         raise UsageError(f"{output}: the filtered matches need a file of their own")
     engine = pycolmap()
     with (
-        FeaturesReader(features) as keypoints,
+        KeypointsReader(features) as keypoints,
         MatchesReader(matches) as unfiltered,
         engine.Database.open(database) as verified,
         Store.open(output, MATCHES, _provenance(unfiltered), overwrite=overwrite) as store,

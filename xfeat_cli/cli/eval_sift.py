@@ -1,0 +1,72 @@
+"""`xfeat eval sift`: the same photographs reconstructed by COLMAP's own SIFT, to compare with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xfeat_cli.cli.options import (
+    CameraModelOption,
+    CameraPerFolderOption,
+    JsonOption,
+    MapperOption,
+    OverwriteOption,
+    QuietOption,
+    SingleCameraOption,
+    ThreadsOption,
+    camera_sharing,
+)
+from xfeat_cli.cli.sfm_table import print_table
+from xfeat_cli.sfm_config import ColmapConfig, SfmConfig
+
+_SFM, _COLMAP = SfmConfig(), ColmapConfig()
+
+
+def sift(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively).")],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for the database and the model.")],
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs",
+            metavar="PAIRS.txt",
+            show_default="every image with every other",
+            help="Which images are matched, such as pairs.txt of an `xfeat sfm`.",
+        ),
+    ] = None,
+    mapper: MapperOption = _SFM.mapper,
+    single_camera: SingleCameraOption = False,
+    camera_per_folder: CameraPerFolderOption = False,
+    camera_model: CameraModelOption = _COLMAP.camera_model,
+    threads: ThreadsOption = _COLMAP.threads,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Reconstruct photographs with COLMAP's SIFT and its defaults on the CPU, to compare with XFeat.
+
+    Verification and mapper are those of `xfeat sfm`, and PAIRS.txt can be; `xfeat eval sfm` then scores both models.
+
+    Example: xfeat eval sift images/ sift/ --pairs out/pairs.txt --single-camera
+    """
+    sharing = camera_sharing(single_camera, camera_per_folder)
+    from xfeat_cli.jobs.sift import reconstruct_with_sift
+
+    summary = reconstruct_with_sift(
+        images,
+        output,
+        pairs,
+        mapper,
+        ColmapConfig(camera_model=camera_model, sharing=sharing, threads=threads),
+        overwrite=overwrite,
+        started=None if quiet else lambda stage: typer.echo(f"{stage} …", err=True),
+    )
+    if as_json:
+        typer.echo(json.dumps({"summary": True, **asdict(summary)}))
+    elif not quiet:
+        print_table(summary)
+    raise typer.Exit(1 if summary.problems else 0)
