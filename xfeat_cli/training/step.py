@@ -23,7 +23,7 @@ STRENGTH = Strength()
 LIGHT = Light()
 """What training pairs undergo."""
 
-_CELLS = 400
+_CELLS = 800
 """Cells of an image from which the refiner learns in a step."""
 
 
