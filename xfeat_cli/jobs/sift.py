@@ -55,9 +55,8 @@ def reconstruct_with_sift(
     def extraction() -> str:
         made = extract_sift(unfinished, images, names, cameras)
         if made.images < len(names):
-            summary.problems.append(
-                f"{len(names) - made.images} of {len(names)} images: COLMAP cannot read them, or their size is not the camera's"
-            )
+            missing = f"{len(names) - made.images} of {len(names)} images"
+            summary.problems.append(f"{missing}: COLMAP cannot read them, or their size is not the camera's")
         return f"{made.keypoints:,} keypoints"
 
     def verification() -> str:
