@@ -39,7 +39,8 @@ class ExtractConfig:
     mode: sparse keypoints, or semi-dense cells to be refined while matching.
     weights: a shipped or downloaded name, or a path to a .safetensors or .pt file.
     top_k: most features an image may have; None = 4096 sparse, 10,000 semi-dense.
-    resize: longest side in px that the network sees; larger images are reduced to it; 0 = never.
+    resize: longest side in px that the network sees; larger images are reduced to it by area averaging, a JPEG of at
+        least twice that first to a half, a quarter or an eighth by its decoder; 0 = never.
     detection_threshold: least heatmap probability of a sparse keypoint.
     decoding: ours, or the authors' arithmetic with its known faults.
     device: auto, cpu, cuda, cuda:N or mps.

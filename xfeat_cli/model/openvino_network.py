@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xfeat_cli.model.network import CELL, STRIDE, BasicLayer, XFeatNetwork
+from xfeat_cli.model.network import CELL, BasicLayer, XFeatNetwork
 
 _SKIP = 4
 """Side of the blocks that the skip connection averages."""
@@ -25,7 +25,6 @@ _SKIP = 4
 _CONVERTER = "openvino.tools.ovc"
 
 _FIRST_USE = threading.Lock()
-"""OpenVINO 2026.4 deadlocks with Python's own lock when two threads convert an array for the first time at once."""
 
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -40,17 +39,25 @@ def runs_bf16() -> bool:
     return "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-@cache
 def _openvino() -> Any:
+    with _FIRST_USE:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Any:
     """The package, without its model converter: that one reports every import to its makers, over the network."""
     first = "openvino" not in sys.modules
     if first:
         sys.modules[_CONVERTER] = None  # type: ignore[assignment]
     try:
-        return import_module("openvino")
+        openvino = import_module("openvino")
     finally:
         if first:
             del sys.modules[_CONVERTER]
+    # Version 2026.4 deadlocks with Python's own lock when two threads convert an array for the first time at once.
+    np.array(openvino.Tensor(np.zeros(1, np.float32), shared_memory=True).data)
+    return openvino
 
 
 class OpenVinoNetwork:
@@ -66,11 +73,14 @@ class OpenVinoNetwork:
             "INFERENCE_NUM_THREADS": streams,
             # Pinned threads of two processes would share one core and leave another idle.
             "ENABLE_CPU_PINNING": False,
+            # Of the 5000 kernels that it would keep, a size of image needs about 50, in megabytes.
+            "CPU_RUNTIME_CACHE_CAPACITY": 500,
         }
         self._core = _openvino().Core()
         self._options = options
         self._network = network
         self._compiled: dict[bool, Any] = {}
+        self._lock = threading.Lock()
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `Runtime.heads`, float32, channels last in memory."""
@@ -83,17 +93,13 @@ class OpenVinoNetwork:
         return features, reliability
 
     def _run(self, image: Tensor, with_keypoints: bool) -> list[Tensor]:
-        with _FIRST_USE:
+        with self._lock:
             if with_keypoints not in self._compiled:
-                model = self._core.compile_model(_model(self._network, with_keypoints), "CPU", self._options)
-                _infer(model, np.zeros((1, 1, STRIDE, STRIDE), np.float32))
-                self._compiled[with_keypoints] = model
-        outputs = _infer(self._compiled[with_keypoints], image.float().contiguous().numpy())
-        return [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs]
-
-
-def _infer(model: Any, image: np.ndarray) -> list[np.ndarray]:
-    return list(model.create_infer_request().infer([image], share_inputs=True).values())
+                model = _model(self._network, with_keypoints)
+                self._compiled[with_keypoints] = self._core.compile_model(model, "CPU", self._options)
+        request = self._compiled[with_keypoints].create_infer_request()
+        outputs = request.infer([image.float().contiguous().numpy()], share_inputs=True)
+        return [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs.values()]
 
 
 def _model(network: XFeatNetwork, with_keypoints: bool) -> Any:
