@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from xfeat_cli.model.network import CELL, BasicLayer, XFeatNetwork
+from xfeat_cli.model.torch_network import ends
 
 _SKIP = 4
 """Side of the blocks that the skip connection averages."""
@@ -64,6 +66,7 @@ class OpenVinoNetwork:
     """A folded network (batch norm inside the convolutions) on the CPU.
 
     streams: requests that run at the same time, each on one thread; more of them wait.
+    bf16: all but the network's `ends`, which torch then computes.
     """
 
     def __init__(self, network: XFeatNetwork, streams: int, bf16: bool) -> None:
@@ -79,53 +82,63 @@ class OpenVinoNetwork:
         self._core = _openvino().Core()
         self._options = options
         self._network = network
+        self._with_ends = not bf16
         self._compiled: dict[bool, Any] = {}
         self._lock = threading.Lock()
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `Runtime.heads`, float32, channels last in memory."""
         features, logits, reliability = self._run(image, with_keypoints=True)
-        return features, logits, reliability
+        if self._with_ends:
+            return features, logits, reliability
+        describe, locate, rate = (head[last:] for head, last in ends(self._network))
+        return describe(features), locate(logits), rate(reliability)
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """As `Runtime.cells`, float32, channels last in memory."""
         features, reliability = self._run(image, with_keypoints=False)
-        return features, reliability
+        if self._with_ends:
+            return features, reliability
+        describe, _, rate = (head[last:] for head, last in ends(self._network))
+        return describe(features), rate(reliability)
 
     def _run(self, image: Tensor, with_keypoints: bool) -> list[Tensor]:
         with self._lock:
             if with_keypoints not in self._compiled:
-                model = _model(self._network, with_keypoints)
+                model = _model(self._network, with_keypoints, self._with_ends)
                 self._compiled[with_keypoints] = self._core.compile_model(model, "CPU", self._options)
         request = self._compiled[with_keypoints].create_infer_request()
         outputs = request.infer([image.float().contiguous().numpy()], share_inputs=True)
         return [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs.values()]
 
 
-def _model(network: XFeatNetwork, with_keypoints: bool) -> Any:
-    """For images of any size: descriptors, keypoint logits if asked for, reliability, all channels last."""
+def _model(network: XFeatNetwork, with_keypoints: bool, with_ends: bool) -> Any:
+    """For images of any size: descriptors, keypoint logits if asked for, reliability, all channels last.
+
+    Without `ends`, what goes into them instead.
+    """
     openvino = _openvino()
     ops = openvino.opset13
     image = ops.parameter([-1, 1, -1, -1], np.float32)
     skip = ops.avg_pool(image, [_SKIP] * 2, [0, 0], [0, 0], [_SKIP] * 2, True)
-    half = _layers(
-        ops.add(_layers(image, network.block1), _layers(skip, nn.Sequential(network.skip1[1]))), network.block2
-    )
+    half = _layers(ops.add(_layers(image, network.block1), _layers(skip, [network.skip1[1]])), network.block2)
     eighth = _layers(half, network.block3)
     sixteenth = _layers(eighth, network.block4)
     thirtysecond = _layers(sixteenth, network.block5)
-    features = _layers(
-        ops.add(ops.add(eighth, _enlarged(sixteenth, 2)), _enlarged(thirtysecond, 4)), network.block_fusion
-    )
-    outputs = [features]
+    fused = ops.add(ops.add(eighth, _enlarged(sixteenth, 2)), _enlarged(thirtysecond, 4))
+    (describe, at), (locate, at_logits), (rate, at_rating) = ends(network)
+    before = _layers(fused, list(describe)[:at])
+    features = _layers(before, list(describe)[at:])
+    outputs = [features if with_ends else before]
     if with_keypoints:
-        outputs.append(_layers(ops.space_to_depth(image, "depth_first", CELL), network.keypoint_head))
-    outputs.append(_layers(features, network.heatmap_head))
+        unshuffled = ops.space_to_depth(image, "depth_first", CELL)
+        outputs.append(_layers(unshuffled, list(locate)[: None if with_ends else at_logits]))
+    outputs.append(_layers(features, list(rate)[: None if with_ends else at_rating]))
     results = [ops.result(ops.transpose(output, np.array(_CHANNELS_LAST))) for output in outputs]
     return openvino.Model(results, [image])
 
 
-def _layers(x: Any, layers: nn.Sequential) -> Any:
+def _layers(x: Any, layers: Iterable[nn.Module]) -> Any:
     ops = _openvino().opset13
     for layer in layers:
         if isinstance(layer, BasicLayer):
