@@ -1,6 +1,7 @@
 # make demo   set up, then extract, match and reconstruct the demo scene (or IMAGES=folder), shipped weights, offline
 # make test   set up, then lint, type check and run the tests
 # make bench   speed beside the authors' code (BENCH="--only match_4096 --json")
+# make bench-gpu  the same on a GPU in fp16, with a chart in bench-gpu.png and the figures in bench-gpu.json
 # make accuracy   pose AUC of default against reference decoding on SCENE (images/, cameras.json, pairs.txt)
 # make retrieval  recall of true pairs at 10 among SCENES mixed (a scene: images/, pairs.txt; a plain folder: all overlap)
 # make test-slow  the longer checks: random kills, half-pixel self-test of reconstructions
@@ -17,7 +18,7 @@ SCENE ?= $(DEMO)
 WEIGHTS ?= default
 SCENES ?= ../shared/data/strecha/fountain-P11 ../shared/data/strecha/castle-P19 ../shared/data/sceaux
 
-.PHONY: demo test test-slow bench accuracy retrieval lint format clean
+.PHONY: demo test test-slow bench bench-gpu accuracy retrieval lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -59,6 +60,9 @@ test-slow: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/xfeat bench $(BENCH)
+
+bench-gpu: $(VENV)/.ready
+	$(BIN)/xfeat bench --device cuda --precision fp16 --plot bench-gpu.png --json $(BENCH) | tee bench-gpu.json
 
 accuracy: $(VENV)/.ready
 	test -f $(SCENE)/cameras.json || $(BIN)/xfeat demo $(SCENE)

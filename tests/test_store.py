@@ -279,17 +279,17 @@ def test_a_finished_file_outlives_remains_of_a_job_that_never_committed(
 
 def test_an_entry_that_is_interrupted_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out.h5"
-    create_dataset = h5py.Group.create_dataset
+    create = h5py.h5d.create
 
-    def interrupted(group: h5py.Group, key: str, **options: object) -> h5py.Dataset:
-        if key == "scores":
+    def interrupted(group: h5py.h5g.GroupID, key: bytes, *options: object) -> h5py.h5d.DatasetID:
+        if key == b"scores":
             raise KeyboardInterrupt
-        return create_dataset(group, key, **options)
+        return create(group, key, *options)
 
     with Store.open(out, "features", {}) as store:
         store.put("a", features_entry(some_features(4)))
         store.commit()
-        monkeypatch.setattr(h5py.Group, "create_dataset", interrupted)
+        monkeypatch.setattr(h5py.h5d, "create", interrupted)
         with pytest.raises(KeyboardInterrupt):
             store.put("b", features_entry(some_features(4)))
         with pytest.raises(StoreError, match="cannot write"):

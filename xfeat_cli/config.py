@@ -44,7 +44,8 @@ class ExtractConfig:
     mode: sparse keypoints, or semi-dense cells to be refined while matching.
     weights: a shipped or downloaded name, or a path to a .safetensors or .pt file.
     top_k: most features an image may have; None = 4096 sparse, 10,000 semi-dense.
-    resize: longest side in px that the network sees; larger images are reduced to it; 0 = never.
+    resize: longest side in px that the network sees; larger images are reduced to it by area averaging, a JPEG of at
+        least twice that first to a half, a quarter or an eighth by its decoder; 0 = never.
     detection_threshold: least heatmap probability of a sparse keypoint.
     grids: placements of the keypoint head's grid of cells that sparse keypoints are averaged over, 1, 2 or 4: more are
         more precise and slower.

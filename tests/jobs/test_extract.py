@@ -10,9 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from xfeat_cli import extract
+from xfeat_cli import XFeat, extract
 from xfeat_cli.errors import LockedError, ProvenanceError, UsageError, WeightsError
-from xfeat_cli.jobs.progress import Report, Status
+from xfeat_cli.images import find_images
+from xfeat_cli.jobs import extract as job
+from xfeat_cli.jobs.progress import Report, Status, Summary, Tally
 
 
 class Recorder:
@@ -82,6 +84,30 @@ def test_batch_size_and_workers_do_not_change_the_file(photos: Path, tmp_path: P
     assert same(tmp_path / "one.h5", tmp_path / "many.h5")
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_batches_for_a_gpu_hold_what_workers_on_a_cpu_make(photos: Path, batch_size: int) -> None:
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
+    (photos / "e.png").write_bytes((photos / "d.png").read_bytes())
+    files, xfeat = find_images(photos), XFeat(device="cpu", batch_size=batch_size, top_k=50)
+    found = []
+    for detected in (job._detected_by_workers, job._detected_in_batches):
+        tally = Tally(Summary("out.h5"), None)
+        found.append({photo.name: features for photo, features in detected(files, xfeat, None, 2, tally)})
+        assert [name for name, _ in tally.summary.failures] == ["broken.jpg"]
+    alone, in_batches = found
+    assert sorted(alone) == sorted(in_batches) == ["a.png", "b.png", "d.png", "e.png", "sub dir/ü c.png"]
+    for name, features in alone.items():
+        assert np.array_equal(features.keypoints, in_batches[name].keypoints)
+        assert np.array_equal(features.descriptors, in_batches[name].descriptors)
+
+
+def test_descriptors_are_rounded_as_numpy_does(photos: Path, tmp_path: Path) -> None:
+    extract(photos, tmp_path / "out.h5", top_k=50, device="cpu")
+    features = XFeat(top_k=50, device="cpu").detect(cv2.imread(str(photos / "a.png")))
+    with h5py.File(tmp_path / "out.h5") as h5:
+        assert np.array_equal(h5["a.png/descriptors"][:], features.descriptors.T.astype(np.float16))
+
+
 def test_a_bad_image_is_reported_and_costs_no_other(photos: Path, tmp_path: Path) -> None:
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
     recorder = Recorder()
@@ -115,6 +141,17 @@ def test_other_options_are_refused_by_name(photos: Path, tmp_path: Path) -> None
         extract(photos, tmp_path / "out.h5", top_k=30)
     assert (tmp_path / "out.h5").read_bytes() == before
     assert extract(photos, tmp_path / "out.h5", top_k=30, overwrite=True).done == 4
+
+
+@pytest.mark.parametrize("rule", ["reduction", "backend"])
+def test_a_file_of_an_older_version_that_read_or_computed_otherwise_is_refused(
+    photos: Path, tmp_path: Path, rule: str
+) -> None:
+    extract(photos, tmp_path / "out.h5")
+    with h5py.File(tmp_path / "out.h5", "r+") as h5:
+        del h5.attrs[f"xfeat_{rule}"]
+    with pytest.raises(ProvenanceError, match=f"{rule} unknown, now .*--overwrite"):
+        extract(photos, tmp_path / "out.h5")
 
 
 def test_a_changed_image_is_refused_but_a_touched_one_is_not(photos: Path, tmp_path: Path) -> None:

@@ -306,6 +306,58 @@ def test_both_ways_to_find_peaks_agree(size: tuple[int, int], top_k: int, masked
         torch.testing.assert_close(scores[i][keep[i]], scores_cpu[i][keep_cpu[i]], atol=1e-6, rtol=0)
 
 
+class _Reached(Exception):
+    pass
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("semi_dense", [False, True])
+def test_a_gpu_is_not_waited_for_before_the_one_transfer(
+    monkeypatch: pytest.MonkeyPatch, masked: bool, semi_dense: bool
+) -> None:
+    """Tensors without data stand for those of a GPU: whatever asks for a value fails."""
+
+    def transfer(
+        keep: Tensor, points: Tensor, scores: Tensor, descriptors: Tensor, scales: Tensor | None = None
+    ) -> None:
+        assert (keep.shape, points.shape, descriptors.shape) == ((2, 50), (2, 50, 2), (2, 50, 64))
+        raise _Reached
+
+    monkeypatch.setattr(decode, "_kept", transfer)
+    size = (60, 90)
+    mask = np.ones((2, *size), bool) if masked else None
+    images = decode.prepare(torch.empty(2, *size, device="meta"))
+    assert images.shape == (2, 1, 64, 96)
+    if semi_dense:
+        passes = [
+            (torch.empty(2, 64, *cells, device="meta"), torch.empty(2, 1, *cells, device="meta"))
+            for cells in ((8, 8), (12, 16))
+        ]
+        with pytest.raises(_Reached):
+            decode.semi_dense(passes, size, 50, mask)
+        return
+    heads = tuple(torch.empty(2, channels, 8, 12, device="meta") for channels in (64, 65, 1))
+    with pytest.raises(_Reached):
+        decode.sparse(heads, size, 50, THRESHOLD, mask)  # type: ignore[arg-type]
+
+
+def test_the_one_transfer_keeps_what_belongs_together() -> None:
+    random = torch.Generator().manual_seed(0)
+    points, scores, descriptors = (torch.rand(2, 5, *more, generator=random) for more in ((2,), (), (64,)))
+    keep = torch.tensor([[True] * 5, [True, False, True, False, False]])
+    for scales in (None, torch.rand(2, 5, generator=random)):
+        whole, part = decode._kept(keep, points, scores, descriptors, scales)
+        packed = decode._packed(keep, points, scores, descriptors, scales)
+        for one, values in ((whole, 0), (part, 1)):
+            for found in (one, decode._unpacked(packed, scales is not None)[values]):
+                assert torch.equal(found.points, points[values][keep[values]])
+                assert torch.equal(found.scores, scores[values][keep[values]])
+                assert torch.equal(found.descriptors, descriptors[values][keep[values]])
+                assert (found.scales is None) == (scales is None)
+                if scales is not None:
+                    assert torch.equal(found.scales, scales[values][keep[values]])
+
+
 # Fault 9: confidences thrown away
 
 

@@ -140,6 +140,7 @@ class _FakeRuntime:
     """Heads with one bump at pixel (10, 20) of whatever the network sees."""
 
     device = torch.device("cpu")
+    upload = staticmethod(torch.from_numpy)
 
     def sparse_heads(self, image: torch.Tensor, grids: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         batch, _, height, width = image.shape

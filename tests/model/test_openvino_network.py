@@ -23,6 +23,18 @@ def network() -> OpenVinoNetwork:
     return OpenVinoNetwork(folded_network(weights.load("default")), streams=1, bf16=False)
 
 
+def test_in_bf16_the_ends_are_computed_apart(truth: TorchNetwork) -> None:
+    """Where the processor has no bfloat16, what is before them is float32 all the same."""
+    network = OpenVinoNetwork(folded_network(weights.load("default")), streams=1, bf16=True)
+    image = torch.randn(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected, found, cells = truth.heads(image), network.heads(image), network.cells(image)
+    exact = not openvino_network.runs_bf16()
+    for result, true in zip((*found, *cells), (*expected, expected[0], expected[2]), strict=True):
+        assert result.dtype == torch.float32
+        assert (result - true).abs().max() <= (1e-5 if exact else 0.05) * (true.max() - true.min())
+
+
 @pytest.fixture(scope="module")
 def truth() -> TorchNetwork:
     return TorchNetwork(folded_network(weights.load("default")), torch.device("cpu"), torch.float32)

@@ -17,7 +17,11 @@ DeviceOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="Arithmetic; auto = fp16 on CUDA, fp32 elsewhere.")
+    Precision,
+    typer.Option(
+        "--precision",
+        help="Arithmetic; auto = fp16 on CUDA, fp32 elsewhere, but bf16 for the network on a CPU that multiplies it.",
+    ),
 ]
 BackendOption = Annotated[
     Backend,

@@ -114,18 +114,24 @@ def _kept(
     keep: Tensor, points: Tensor, scores: Tensor, descriptors: Tensor, scales: Tensor | None = None
 ) -> list[Decoded]:
     """The features (B, K, …) of each image for which `keep` (B, K), brought to the CPU in one transfer."""
-    parts = [points, scores[..., None], descriptors, keep[..., None]]
-    if scales is not None:
-        parts.append(scales[..., None])
     if keep.device.type != "cpu":
-        sizes = [part.shape[-1] for part in parts]
-        parts = list(torch.split(torch.cat([part.float() for part in parts], -1).cpu(), sizes, -1))
+        return _unpacked(_packed(keep, points, scores, descriptors, scales).cpu(), scales is not None)
     result = []
-    for image in zip(*parts, strict=True):
-        kept = image[3][:, 0].bool()
-        points, scores, descriptors, _, *scales_ = image if kept.all() else [part[kept] for part in image]
-        result.append(Decoded(points, scores[:, 0], descriptors, scales_[0][:, 0] if scales_ else None))
+    for i, kept in enumerate(keep):
+        parts = [points[i], scores[i], descriptors[i]] + ([] if scales is None else [scales[i]])
+        result.append(Decoded(*(parts if kept.all() else [part[kept] for part in parts])))
     return result
+
+
+def _packed(keep: Tensor, points: Tensor, scores: Tensor, descriptors: Tensor, scales: Tensor | None) -> Tensor:
+    columns = [keep[..., None], points, scores[..., None]] + ([] if scales is None else [scales[..., None]])
+    return torch.cat([column.float() for column in [*columns, descriptors]], -1)
+
+
+def _unpacked(packed: Tensor, with_scales: bool) -> list[Decoded]:
+    keep, x, y, scores, *rest = packed.unbind(-1)
+    scales = rest[0] if with_scales else None
+    return _kept(keep.bool(), torch.stack([x, y], -1), scores, packed[..., 4 + with_scales :], scales)
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:
@@ -138,8 +144,8 @@ def _rows(values: Tensor, index: Tensor) -> Tensor:
 def _sample_descriptors(features: Tensor, points: Tensor) -> Tensor:
     """Bicubic values of the normalised (B, D, h, w) maps at pixels (B, K, 2), edges clamped, normalised: (B, K, D)."""
     batch, dim, height, width = features.shape
-    size = points.new_tensor([width - 1, height - 1])
-    index, weights = _cubic_taps(pixel_to_cell(points, CELL), size)
+    last = torch.stack([points.new_full((), width - 1), points.new_full((), height - 1)])
+    index, weights = _cubic_taps(pixel_to_cell(points, CELL), last)
     image = torch.arange(batch, device=features.device)[:, None, None, None]
     taps = (image * height + index[..., 1, :, None]) * width + index[..., 0, None, :]
     weight = weights[..., 1, :, None] * weights[..., 0, None, :]

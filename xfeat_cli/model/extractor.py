@@ -119,7 +119,7 @@ class XFeat:
     def _detect(self, photos: Sequence[Photo]) -> list[Features]:
         if self.config.decoding is Decoding.REFERENCE:
             return [_without_masked(self._detect_reference(photo), photo.mask) for photo in photos]
-        gray = torch.from_numpy(np.stack([photo.gray for photo in photos])).to(self.runtime.device)
+        gray = self.runtime.upload(np.stack([photo.gray for photo in photos]))
         size = (gray.shape[1], gray.shape[2])
         mask = _network_masks(photos, size)
         top_k = self.config.features_per_image

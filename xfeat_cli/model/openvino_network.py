@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xfeat_cli.model.network import CELL, STRIDE, BasicLayer, XFeatNetwork
+from xfeat_cli.model.network import CELL, BasicLayer, XFeatNetwork
+from xfeat_cli.model.torch_network import ends
 
 _SKIP = 4
 """Side of the blocks that the skip connection averages."""
@@ -25,8 +27,8 @@ _SKIP = 4
 _CONVERTER = "openvino.tools.ovc"
 
 _FIRST_USE = threading.Lock()
-"""OpenVINO 2026.4 deadlocks with Python's own lock when two threads convert an array for the first time at once."""
 
+_FEATURES, _KEYPOINTS, _RELIABILITY = _HEADS = ("features", "keypoints", "reliability")
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -40,23 +42,32 @@ def runs_bf16() -> bool:
     return "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-@cache
 def _openvino() -> Any:
+    with _FIRST_USE:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Any:
     """The package, without its model converter: that one reports every import to its makers, over the network."""
     first = "openvino" not in sys.modules
     if first:
         sys.modules[_CONVERTER] = None  # type: ignore[assignment]
     try:
-        return import_module("openvino")
+        openvino = import_module("openvino")
     finally:
         if first:
             del sys.modules[_CONVERTER]
+    # Version 2026.4 deadlocks with Python's own lock when two threads convert an array for the first time at once.
+    np.array(openvino.Tensor(np.zeros(1, np.float32), shared_memory=True).data)
+    return openvino
 
 
 class OpenVinoNetwork:
     """A folded network (batch norm inside the convolutions) on the CPU.
 
     streams: requests that run at the same time, each on one thread; more of them wait.
+    bf16: all but the network's `ends`, which torch then computes.
     """
 
     def __init__(self, network: XFeatNetwork, streams: int, bf16: bool) -> None:
@@ -66,68 +77,72 @@ class OpenVinoNetwork:
             "INFERENCE_NUM_THREADS": streams,
             # Pinned threads of two processes would share one core and leave another idle.
             "ENABLE_CPU_PINNING": False,
+            # Of the 5000 kernels that it would keep, a size of image needs about 50, in megabytes.
+            "CPU_RUNTIME_CACHE_CAPACITY": 500,
         }
         self._core = _openvino().Core()
         self._options = options
         self._network = network
+        self._ends = dict(zip(_HEADS, (head[last:] for head, last in ends(network)), strict=True)) if bf16 else {}
         self._compiled: dict[tuple[str, ...], Any] = {}
+        self._lock = threading.Lock()
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `Runtime.heads`, float32, channels last in memory."""
-        features, logits, reliability = self._run(image, "features", "keypoints", "reliability")
+        features, logits, reliability = self._run(image, _FEATURES, _KEYPOINTS, _RELIABILITY)
         return features, logits, reliability
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """As `Runtime.cells`, float32, channels last in memory."""
-        features, reliability = self._run(image, "features", "reliability")
+        features, reliability = self._run(image, _FEATURES, _RELIABILITY)
         return features, reliability
 
     def keypoint_logits(self, image: Tensor) -> Tensor:
         """As `TorchNetwork.keypoint_logits`, float32, channels last in memory."""
-        return self._run(image, "keypoints")[0]
+        return self._run(image, _KEYPOINTS)[0]
 
     def _run(self, image: Tensor, *wanted: str) -> list[Tensor]:
-        with _FIRST_USE:
+        with self._lock:
             if wanted not in self._compiled:
-                model = self._core.compile_model(_model(self._network, wanted), "CPU", self._options)
-                _infer(model, np.zeros((1, 1, STRIDE, STRIDE), np.float32))
-                self._compiled[wanted] = model
-        outputs = _infer(self._compiled[wanted], image.float().contiguous().numpy())
-        return [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs]
+                model = _model(self._network, wanted, with_ends=not self._ends)
+                self._compiled[wanted] = self._core.compile_model(model, "CPU", self._options)
+        request = self._compiled[wanted].create_infer_request()
+        outputs = request.infer([image.float().contiguous().numpy()], share_inputs=True)
+        tensors = [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs.values()]
+        return [self._ends[name](t) if name in self._ends else t for name, t in zip(wanted, tensors, strict=True)]
 
 
-def _infer(model: Any, image: np.ndarray) -> list[np.ndarray]:
-    return list(model.create_infer_request().infer([image], share_inputs=True).values())
-
-
-def _model(network: XFeatNetwork, wanted: tuple[str, ...]) -> Any:
-    """For images of any size: those of features, keypoints (logits) and reliability that are wanted, channels last."""
+def _model(network: XFeatNetwork, wanted: tuple[str, ...], with_ends: bool) -> Any:
+    """For images of any size: the heads that are wanted, channels last. Without `ends`, what goes into them instead."""
     openvino = _openvino()
     ops = openvino.opset13
     image = ops.parameter([-1, 1, -1, -1], np.float32)
+    (describe, at), (locate, at_logits), (rate, at_rating) = ends(network)
     outputs = {}
-    if "keypoints" in wanted:
-        outputs["keypoints"] = _layers(ops.space_to_depth(image, "depth_first", CELL), network.keypoint_head)
-    if "features" in wanted:
-        outputs["features"] = _features(image, network)
-        outputs["reliability"] = _layers(outputs["features"], network.heatmap_head)
+    if _KEYPOINTS in wanted:
+        unshuffled = ops.space_to_depth(image, "depth_first", CELL)
+        outputs[_KEYPOINTS] = _layers(unshuffled, list(locate)[: None if with_ends else at_logits])
+    if _FEATURES in wanted:
+        before = _layers(_fused(image, network), list(describe)[:at])
+        features = _layers(before, list(describe)[at:])
+        outputs[_FEATURES] = features if with_ends else before
+        outputs[_RELIABILITY] = _layers(features, list(rate)[: None if with_ends else at_rating])
     results = [ops.result(ops.transpose(outputs[name], np.array(_CHANNELS_LAST))) for name in wanted]
     return openvino.Model(results, [image])
 
 
-def _features(image: Any, network: XFeatNetwork) -> Any:
+def _fused(image: Any, network: XFeatNetwork) -> Any:
+    """What goes into the network's fusion block: all scales, added."""
     ops = _openvino().opset13
     skip = ops.avg_pool(image, [_SKIP] * 2, [0, 0], [0, 0], [_SKIP] * 2, True)
-    half = _layers(
-        ops.add(_layers(image, network.block1), _layers(skip, nn.Sequential(network.skip1[1]))), network.block2
-    )
+    half = _layers(ops.add(_layers(image, network.block1), _layers(skip, [network.skip1[1]])), network.block2)
     eighth = _layers(half, network.block3)
     sixteenth = _layers(eighth, network.block4)
     thirtysecond = _layers(sixteenth, network.block5)
-    return _layers(ops.add(ops.add(eighth, _enlarged(sixteenth, 2)), _enlarged(thirtysecond, 4)), network.block_fusion)
+    return ops.add(ops.add(eighth, _enlarged(sixteenth, 2)), _enlarged(thirtysecond, 4))
 
 
-def _layers(x: Any, layers: nn.Sequential) -> Any:
+def _layers(x: Any, layers: Iterable[nn.Module]) -> Any:
     ops = _openvino().opset13
     for layer in layers:
         if isinstance(layer, BasicLayer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,6 +104,13 @@ class Runtime:
         else:
             self._network = TorchNetwork(folded_network(weights), self.device, DTYPES[self.precision])
         self._refiner = _folded_refiner(weights).to(self.device) if weights.info.has_refiner else None
+
+    def upload(self, array: np.ndarray) -> Tensor:
+        """An array on the device. A GPU copies it while the host goes on."""
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
     @torch.inference_mode()
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
