@@ -23,9 +23,11 @@ from xfeat_cli.config import ExtractConfig, Mode, Precision
 from xfeat_cli.images import ImageFile, Photo, read_photo
 from xfeat_cli.jobs import extract as extract_job
 from xfeat_cli.jobs import match as match_job
-from xfeat_cli.matching.nearest import mutual_nearest
+from xfeat_cli.jobs import matcher as matcher_job
+from xfeat_cli.matching.nearest import mutual_nearest, nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, weights
+from xfeat_cli.model.devices import resolve_devices, workers
 from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.network import DESCRIPTOR_DIM
 from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_device, resolve_precision
@@ -122,7 +124,7 @@ class Cases:
         dtype, threshold = DTYPES[self.precision], self._weights.info.min_cossim
 
         def run(dtype: torch.dtype = dtype) -> list[Matches]:
-            return [mutual_nearest(one, two, threshold, dtype=dtype) for one, two in tensors]
+            return nearest_of_pairs([(normalised(a, dtype), normalised(b, dtype)) for a, b in tensors], threshold, 1.0)
 
         def same() -> Agreement:
             found, expected = ({tuple(i) for m in run(d) for i in m.indices.tolist()} for d in (dtype, torch.float32))
@@ -196,12 +198,13 @@ class Cases:
             spans = Spans()
             with spans.watching(
                 job=(match_job, "match"), reading=(FeaturesReader, "load"),
-                matching=(match_job, "mutual_nearest"), writing=(Store, "put")
+                matching=(matcher_job, "nearest_of_pairs"), writing=(Store, "put")
             ):  # fmt: skip
                 match_job.match(pairs, features, output, **options)
             seconds = dict(spans.seconds)
-            rest = seconds["job"] - seconds["reading"] - seconds["matching"]
-            return {"total": seconds.pop("job"), "waiting": max(0.0, rest), **seconds}
+            total, each = seconds.pop("job"), len(workers(resolve_devices(self._config.device)))
+            matching = seconds.pop("matching") / each
+            return {"total": total, "matching": matching, "waiting": max(0.0, total - matching), **seconds}
 
         with FeaturesReader(features) as reader:
             counts = {n: len(reader.load(n)) for n in names}
