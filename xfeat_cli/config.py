@@ -65,7 +65,8 @@ class MatchConfig:
     ratio: most that the distance to the nearest descriptor may be of that to the second nearest; 1 = no test.
     min_confidence: least confidence of a refined semi-dense match.
     weights: those that hold the refiner of semi-dense features; None = those the features name.
-    device: as for extraction, or several GPUs with commas between. precision: of the similarities; auto = fp16 on CUDA, fp32 elsewhere.
+    device: as for extraction, or several GPUs with commas between.
+    precision: of the similarities; auto = fp16 on CUDA, fp32 elsewhere.
     """
 
     min_cossim: float | None = None
