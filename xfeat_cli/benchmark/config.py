@@ -74,7 +74,7 @@ class GrowthConfig:
     """only: the curves to measure, all if empty.
 
     images: how many, of 640×480; megapixels: of each of 4 images, 4:3, never reduced; pairs: of 1,024 keypoints an
-    image; keypoints: of each of 5 images, all pairs. weights, device, precision: as in `ExtractConfig`.
+    image; keypoints: of each of 7 images, all pairs. weights, device, precision: as in `ExtractConfig`.
     runs: of each point, of which the fastest counts.
     """
 

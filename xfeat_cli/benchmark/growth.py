@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,18 +28,18 @@ from xfeat_cli.store import FEATURES, Store, features_entry
 from xfeat_cli.types import Features
 
 _VIEWS = 4
-_RENDERED = (1280, 960)
+_VIEW_SIZE = (640, 480)
 _SMALL_SIDE = 640
 _SIZED_IMAGES = 4
 _KEYPOINTS = 1024
-_KEYPOINT_IMAGES = 5
+_KEYPOINT_IMAGES = 7
 _SHARED_KEYPOINTS = 0.3
 """Of two images' synthetic descriptors, the share that are noisy copies of each other."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """One curve. sizes: what grows, in the curve's unit. exponents: p of the least-squares fit c · size^p.
+    """One curve. sizes: what grows, in the curve's unit. exponents: p of `fit`.
 
     Memory is what the jobs add to an idle process at its peak, in MB.
     """
@@ -99,16 +100,26 @@ def growth(config: GrowthConfig, progress: Callable[[str], None] = lambda line: 
     return report
 
 
-def exponent(sizes: Iterable[float], values: Iterable[float]) -> float:
-    """p of the least-squares fit of log value = log c + p · log size."""
-    return float(fit(sizes, values)[0])
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """p of `fit`."""
+    return fit(sizes, values)[0]
 
 
-def fit(sizes: Iterable[float], values: Iterable[float]) -> tuple[float, float]:
-    """(p, log c) of that fit; values of nothing count as a thousandth."""
-    logs = [np.log(np.maximum(np.array(list(numbers), np.float64), 1e-3)) for numbers in (sizes, values)]
+def fit(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """(p, c) of the least-squares fit of value = c · size^p, in logarithms, to the larger half of the sizes.
+
+    Among the smaller ones, what a run costs at any size would hide how it grows. Values of nothing count as a
+    thousandth.
+    """
+    larger = larger_half(sizes)
+    logs = [np.log(np.maximum(np.array(numbers, np.float64)[larger], 1e-3)) for numbers in (sizes, values)]
     slope, offset = np.polyfit(logs[0], logs[1], 1)
-    return float(slope), float(offset)
+    return float(slope), float(np.exp(offset))
+
+
+def larger_half(sizes: Sequence[float]) -> list[int]:
+    """Places of the larger sizes, ascending: more than half of them, and at least two."""
+    return sorted(range(len(sizes)), key=sizes.__getitem__)[-max(2, len(sizes) // 2 + 1) :]
 
 
 def _run(task: Task) -> Cost:
@@ -121,13 +132,17 @@ def _run(task: Task) -> Cost:
     return Cost(**json.loads(done.stdout))
 
 
+def _rendered(folder: Path) -> list[np.ndarray]:
+    images = render_scene(folder, _VIEWS, _VIEW_SIZE).images
+    return [np.asarray(cv2.imread(str(path))) for path in sorted(images.iterdir())]
+
+
 class _Tasks:
     """Makes the points of the curves, with their photographs and features. folder: for files, empty."""
 
     def __init__(self, config: GrowthConfig, folder: Path) -> None:
         self._config = config
         self._folder = folder
-        self._views: list[np.ndarray] = []
         self._options: dict[str, Any] = {
             "device": config.device, "precision": config.precision.value, "overwrite": True
         }  # fmt: skip
@@ -144,6 +159,10 @@ class _Tasks:
         smallest = arguments[sizes.index(min(sizes))]
         for one in arguments:
             yield Task(name.job, smallest | self._options, one | self._options, self._config.runs)
+
+    @cached_property
+    def _views(self) -> list[np.ndarray]:
+        return _rendered(self._folder / "scene")
 
     def _image_counts(self, counts: tuple[int, ...]) -> list[dict[str, Any]]:
         names = self._photographs("count", max(counts), _SMALL_SIDE)
@@ -184,15 +203,14 @@ class _Tasks:
         return {"pairs": list(pairs), "features": str(features), "output": output}
 
     def _photographs(self, folder: str, count: int, side: int) -> list[str]:
-        """Photographs of side × ¾ side pixels, made from a few rendered ones."""
-        if not self._views:
-            images = render_scene(self._folder / "scene", _VIEWS, _RENDERED).images
-            self._views = [np.asarray(cv2.imread(str(path))) for path in sorted(images.iterdir())]
+        """Photographs of side × ¾ side pixels, tiled from a few rendered ones."""
         names = [f"{number:05}.jpg" for number in range(count)]
         (self._folder / folder).mkdir()
         for number, name in enumerate(names):
             view = np.roll(self._views[number % _VIEWS], 37 * number, axis=1)
-            cv2.imwrite(str(self._folder / folder / name), cv2.resize(view, (side, round(side * 3 / 4))))
+            tiles = -(-side // view.shape[1])
+            photograph = np.tile(view, (tiles, tiles, 1))[: round(side * 3 / 4), :side]
+            cv2.imwrite(str(self._folder / folder / name), photograph)
         return names
 
     def _features(self, images: int, keypoints: int) -> tuple[Path, list[str]]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from xfeat_cli.benchmark.canvas import BLUE, INK, PALE, blank, save_png, text_width, write
-from xfeat_cli.benchmark.growth import Growth, GrowthReport, fit
+from xfeat_cli.benchmark.growth import Growth, GrowthReport, fit, larger_half
 
 _WIDTH, _HEIGHT = 360, 300
 _LEFT, _TOP, _RIGHT, _BOTTOM = 62, 62, 24, 46
@@ -34,10 +34,10 @@ def save_growth_chart(report: GrowthReport, path: Path) -> None:
 
 
 def _draw(panel: np.ndarray, curve: Growth, unit: str, values: Sequence[float]) -> None:
-    slope, offset = fit(curve.sizes, values)
-    fitted = [math.exp(offset) * size**slope for size in curve.sizes]
+    slope, factor = fit(curve.sizes, values)
+    fitted = {curve.sizes[place]: factor * curve.sizes[place] ** slope for place in larger_half(curve.sizes)}
     x = _Axis(curve.sizes, _LEFT, _WIDTH - _RIGHT)
-    y = _Axis([*values, *fitted], _HEIGHT - _BOTTOM, _TOP)
+    y = _Axis([*values, *fitted.values()], _HEIGHT - _BOTTOM, _TOP)
     cv2.rectangle(panel, (_LEFT, _TOP), (_WIDTH - _RIGHT, _HEIGHT - _BOTTOM), PALE, 1)
     for size in curve.sizes:
         label = f"{size:g}"
@@ -46,9 +46,8 @@ def _draw(panel: np.ndarray, curve: Growth, unit: str, values: Sequence[float]) 
         cv2.line(panel, (_LEFT, y.at(tick)), (_WIDTH - _RIGHT, y.at(tick)), PALE, 1)
         label = f"{tick:g}"
         write(panel, label, _LEFT - 6 - text_width(label, _SMALL), y.at(tick) + 4, _SMALL)
-    order = np.argsort(curve.sizes)
-    ends = [(x.at(curve.sizes[i]), y.at(fitted[i])) for i in (order[0], order[-1])]
-    cv2.line(panel, ends[0], ends[1], BLUE, 1, cv2.LINE_AA)
+    line = [(x.at(size), y.at(value)) for size, value in fitted.items()]
+    cv2.line(panel, line[0], line[-1], BLUE, 1, cv2.LINE_AA)
     for size, value in zip(curve.sizes, values, strict=True):
         cv2.circle(panel, (x.at(size), y.at(value)), 4, INK, -1, cv2.LINE_AA)
     write(panel, f"{curve.name}: {unit}", _LEFT, _TOP - 28, 0.5)

@@ -41,7 +41,7 @@ def growth(
     pairs: Annotated[str, _sizes("--pairs", "How many pairs of 1,024 keypoints an image, for match_pairs.")] = ",".join(
         map(str, _DEFAULT.pairs)
     ),
-    keypoints: Annotated[str, _sizes("--keypoints", "Of each of 5 images, for match_keypoints.")] = ",".join(
+    keypoints: Annotated[str, _sizes("--keypoints", "Of each of 7 images, for match_keypoints.")] = ",".join(
         map(str, _DEFAULT.keypoints)
     ),
     weights: Annotated[
@@ -58,7 +58,8 @@ def growth(
 ) -> None:
     """Time and peak memory of extract over images and their size, and of match over pairs and keypoints.
 
-    Each point runs in a process of its own; the exponents are those of a least-squares fit of both logarithms.
+    Each point runs in a process of its own; the exponents are those of a least-squares fit of both logarithms over
+    the larger half of the sizes.
 
     Examples:
 
