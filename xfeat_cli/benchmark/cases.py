@@ -30,6 +30,7 @@ from xfeat_cli.model import decode, weights
 from xfeat_cli.model.devices import resolve_devices, workers
 from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.network import DESCRIPTOR_DIM
+from xfeat_cli.model.refiner import BlockedRefiner
 from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_device, resolve_precision
 from xfeat_cli.pairs import exhaustive
 from xfeat_cli.store import FeaturesReader, Store
@@ -143,11 +144,11 @@ class Cases:
         xfeat = self._xfeat(Mode.SEMI_DENSE)
         one, two = xfeat.detect_photos([_photo(self._gray(i, size)) for i in (0, 1)])
         d0, d1 = (torch.from_numpy(f.descriptors).to(self.device) for f in (one, two))
-        matches = mutual_nearest(d0, d1)
+        matches, refiner = mutual_nearest(d0, d1), BlockedRefiner(xfeat.runtime)
         return Case(
             name,
             lambda: self._baseline.refine(one, two, matches),
-            lambda: refine(xfeat.runtime.refine, one, two, matches, _MIN_CONFIDENCE),
+            lambda: refine(refiner, one, two, matches, _MIN_CONFIDENCE),
             2 * refine_gflop(len(matches)),
         )
 

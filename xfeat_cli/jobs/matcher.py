@@ -22,7 +22,9 @@ from xfeat_cli.matching.refine import refine
 from xfeat_cli.matching.threads import single_threaded_pool
 from xfeat_cli.model import weights
 from xfeat_cli.model.devices import resolve_devices, workers
+from xfeat_cli.model.refiner import BlockedRefiner
 from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_precision
+from xfeat_cli.model.weights import Weights
 from xfeat_cli.pairs import Pair
 from xfeat_cli.store import SEMI_DENSE_FEATURES, FeaturesReader, matches_entry, point_matches_entry
 from xfeat_cli.types import Features, Matches, PointMatches
@@ -79,7 +81,8 @@ class Matcher:
         self._dtype = DTYPES[self.precision]
         self._config = config
         self._reader = reader
-        self._runtimes = self._refining_runtimes() if self.semi_dense else {}
+        self._weights = self._refining_weights() if self.semi_dense else None
+        self._refiners = {} if self._weights is None else self._refiners_of(self._weights)
         self._threshold = self._default_threshold() if config.min_cossim is None else config.min_cossim
         self._cache: OrderedDict[str, _Loaded] = OrderedDict()
 
@@ -112,10 +115,10 @@ class Matcher:
             "ratio": self._config.ratio,
             "precision": self.precision.value,
         }
-        for runtime in islice(self._runtimes.values(), 1):
+        if self._weights is not None:
             provenance["min_confidence"] = self._config.min_confidence
-            provenance["weights"] = runtime.info.name
-            provenance["weights_sha256"] = runtime.info.sha256
+            provenance["weights"] = self._weights.info.name
+            provenance["weights_sha256"] = self._weights.info.sha256
         return provenance
 
     def _work(
@@ -136,16 +139,20 @@ class Matcher:
         digests = one.digest, two.digest
         if not self.semi_dense:
             return Found(matches, matches_entry(matches, len(one.features)), digests)
-        run = self._runtimes[device].refine
-        points = refine(run, one.features, two.features, matches, self._config.min_confidence)
+        points = refine(self._refiners[device], one.features, two.features, matches, self._config.min_confidence)
         return Found(points, point_matches_entry(points), digests)
 
     def _default_threshold(self) -> float:
         """Semi-dense matches are judged by the refiner; features of other tools state no threshold."""
         return -1.0 if self.semi_dense else float(self._reader.attributes.get("xfeat_min_cossim", -1.0))
 
-    def _refining_runtimes(self) -> dict[torch.device, Runtime]:
-        """By device, the refiner that belongs to the features: of the same weights, by their sha256."""
+    def _refiners_of(self, loaded: Weights) -> dict[torch.device, BlockedRefiner]:
+        return {
+            device: BlockedRefiner(Runtime(loaded, str(device), self._config.precision)) for device in {*self.devices}
+        }
+
+    def _refining_weights(self) -> Weights:
+        """Those that the features were made with, by their sha256."""
         name, sha256 = (self._reader.attributes.get(f"xfeat_{key}") for key in ("weights", "weights_sha256"))
         try:
             loaded = weights.load(self._config.weights or str(name))
@@ -156,10 +163,7 @@ class Matcher:
                 f"{self._reader.path} was made with other weights than {loaded.info.path}; give those with --weights, "
                 "or extract again"
             )
-        runtimes = {device: Runtime(loaded, str(device), self._config.precision) for device in {*self.devices}}
-        for runtime in runtimes.values():
-            runtime.require_refiner()
-        return runtimes
+        return loaded
 
     def _load_pair(self, pair: Pair) -> tuple[_Loaded, _Loaded] | StoreError:
         try:
