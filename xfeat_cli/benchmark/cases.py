@@ -39,7 +39,7 @@ from xfeat_cli.types import Features, Matches
 VGA = (480, 640)
 LARGE = (800, 1200)
 _KEYPOINTS = 4096
-_PAIRS = 4
+_PAIRS = {"cpu": 4, "cuda": 32, "mps": 4}
 _MIN_CONFIDENCE = 0.25
 
 
@@ -116,8 +116,8 @@ class Cases:
     def _matching(self, name: Measurement, count: int) -> Case:
         """Pairs of random descriptors, noisy copies of each other in another order."""
         random = torch.Generator().manual_seed(0)
-        pairs = []
-        for _ in range(_PAIRS):
+        pairs, count_of_pairs = [], _PAIRS[self.device.type]
+        for _ in range(count_of_pairs):
             one = torch.randn(count, DESCRIPTOR_DIM, generator=random)
             two = one[torch.randperm(count, generator=random)] + torch.randn(one.shape, generator=random)
             pairs.append((_as_features(F.normalize(one, dim=1)), _as_features(F.normalize(two, dim=1))))
@@ -136,7 +136,7 @@ class Cases:
             lambda: [self._baseline.match(*pair) for pair in pairs],
             run,
             match_gflop(count, count),
-            items=_PAIRS,
+            items=count_of_pairs,
             agreement=same,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,8 @@ def match(
                 tally.add(_failed(pair, error))
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
-            with Writer() as writer:
-                for number, (pair, found) in enumerate(matcher.match(_in_reading_order(todo)), 1):
+            with Writer() as writer, closing(matcher.match(_in_reading_order(todo))) as matched:
+                for number, (pair, found) in enumerate(matched, 1):
                     if number % _PAIRS_BETWEEN_TRIMS == 0:
                         give_back_freed_memory()
                     if isinstance(found, StoreError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,7 +86,7 @@ class Matcher:
         self._threshold = self._default_threshold() if config.min_cossim is None else config.min_cossim
         self._cache: OrderedDict[str, _Loaded] = OrderedDict()
 
-    def match(self, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, Found | StoreError]]:
+    def match(self, pairs: Iterable[Pair]) -> Generator[tuple[Pair, Found | StoreError], None, None]:
         """Each pair, in the order given, with its matches, or the error for damaged features of its images."""
         each = workers(self.devices)
         free: SimpleQueue[torch.device] = SimpleQueue()

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xfeat_cli.matching.threads import single_threaded_pool
-from xfeat_cli.types import FloatArray, IntArray, Matches
+from xfeat_cli.types import Matches
 
 _TILE_ROWS, _TILE_COLUMNS = 256, 2048
 """Of the similarity matrix, what a CPU holds at once: narrower and the product slows down, larger and it leaves the
@@ -99,16 +99,16 @@ def _matches(
     keep = (best >= column_best.gather(1, index)) & (best >= min_cossim)
     if ratio < 1:
         keep &= _passes(best, second, ratio)
-    partners, scores = torch.where(keep, index, -1).int().cpu().numpy(), best.cpu().numpy()
-    return [_one_to_one(*pair) for pair in zip(partners, scores, strict=True)]
-
-
-def _one_to_one(partners: IntArray, scores: FloatArray) -> Matches:
-    """Column of each row (N0), −1 = none → matches; of rows with the same column the first has it."""
-    rows = np.flatnonzero(partners >= 0)
-    _, first = np.unique(partners[rows], return_index=True)
-    rows = rows[np.sort(first)]
-    return Matches(np.stack([rows, partners[rows]], 1).astype(np.int32), scores[rows])
+    count = best.shape[1]
+    rows = torch.arange(count, device=best.device).expand_as(index)
+    # Of rows with the same column the first has it.
+    first = torch.full_like(column_best, count, dtype=torch.long)
+    first.scatter_reduce_(1, index, torch.where(keep, rows, count), "amin")
+    keep &= first.gather(1, index) == rows
+    ends = keep.sum(1).cumsum(0)[:-1].cpu().numpy()
+    indices = torch.stack([rows[keep], index[keep]], 1).int().cpu().numpy()
+    scores = best[keep].cpu().numpy()
+    return [Matches(*pair) for pair in zip(np.split(indices, ends), np.split(scores, ends), strict=True)]
 
 
 def _search_batch(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
