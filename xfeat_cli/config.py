@@ -86,7 +86,8 @@ class MatchConfig:
     min_score: least probability of a LighterGlue match.
     weights: those that hold the refiner of semi-dense features, None = those the features name; with LighterGlue,
         those of the matcher, None = the downloaded ones.
-    device: as for extraction. precision: of the similarities; auto = fp16 on CUDA, fp32 elsewhere.
+    device: as for extraction, or several GPUs with commas between.
+    precision: of the similarities; auto = fp16 on CUDA, fp32 elsewhere.
     """
 
     matcher: MatcherKind = MatcherKind.NEAREST

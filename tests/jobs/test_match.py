@@ -11,6 +11,10 @@ import pytest
 
 from xfeat_cli import extract, match
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
+from xfeat_cli.jobs import match as job
+from xfeat_cli.jobs import matcher
+from xfeat_cli.jobs.progress import Report
+from xfeat_cli.pairs import Pair, exhaustive
 from xfeat_cli.store import FeaturesReader, MatchesReader
 from xfeat_cli.types import Matches, PointMatches
 
@@ -157,3 +161,81 @@ def test_wrong_usage(scene: Path, tmp_path: Path) -> None:
         match(scene / "pairs.txt", scene / "out.h5", scene / "out.h5")
     with pytest.raises(UsageError, match="ratio"):
         match(scene / "pairs.txt", scene / "out.h5", tmp_path / "m.h5", ratio=2)
+
+
+def _contents(path: Path) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    with h5py.File(path) as h5:
+        h5.visititems(lambda name, item: found.update({name: item[()].tobytes()} if hasattr(item, "dtype") else {}))
+    return found
+
+
+@pytest.mark.parametrize("features", ["out.h5", "dense.h5"])
+def test_the_number_of_workers_changes_nothing(scene: Path, tmp_path: Path, features: str) -> None:
+    pairs = list(exhaustive(["a.png", "b.png", "c.png"]))
+    order: dict[str, list[str]] = {}
+    for devices in ("cpu", "cpu,cpu", "cpu,cpu,cpu,cpu,cpu"):
+        reports: list[str] = []
+        listener = _Listener(reports)
+        match(pairs, scene / features, tmp_path / f"{devices}.h5", device=devices, listener=listener)
+        order[devices] = reports
+    assert _contents(tmp_path / "cpu.h5") == _contents(tmp_path / "cpu,cpu.h5")
+    assert _contents(tmp_path / "cpu.h5") == _contents(tmp_path / "cpu,cpu,cpu,cpu,cpu.h5")
+    assert order["cpu"] == order["cpu,cpu"] == order["cpu,cpu,cpu,cpu,cpu"]
+
+
+class _Listener:
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def start(self, total: int) -> None:
+        pass
+
+    def update(self, report: Report) -> None:
+        self._names.append(report.name)
+
+
+def test_damaged_features_fail_their_pairs_only(scene: Path, tmp_path: Path) -> None:
+    features = tmp_path / "damaged.h5"
+    features.write_bytes((scene / "out.h5").read_bytes())
+    with h5py.File(features, "r+") as h5:
+        h5["b.png/keypoints"][3] = np.nan
+    summary = match(list(exhaustive(["a.png", "b.png", "c.png"])), features, tmp_path / "m.h5", device="cpu,cpu")
+    assert summary.done == 1
+    assert [name for name, _ in summary.failures] == ["a.png b.png", "b.png c.png"]
+    assert all("not finite" in reason for _, reason in summary.failures)
+
+
+def test_an_image_is_read_once_for_many_pairs(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{i:02}.png" for i in range(20)]
+    with h5py.File(tmp_path / "many.h5", "w") as new, h5py.File(scene / "out.h5") as old:
+        new.attrs.update(old.attrs)
+        for name in names:
+            old.copy("a.png", new, name)
+            for key in ("keypoints", "scores", "descriptors"):
+                kept = new[name][key][..., :20] if key == "descriptors" else new[name][key][:20]
+                del new[name][key]
+                new[name][key] = kept
+    loads: list[str] = []
+    load = FeaturesReader.load
+    monkeypatch.setattr(FeaturesReader, "load", lambda self, name: loads.append(name) or load(self, name))
+    match(exhaustive(names), tmp_path / "many.h5", tmp_path / "m.h5")
+    assert sorted(loads) == names
+
+    loads.clear()
+    monkeypatch.setattr(matcher, "SHARED_IMAGES", 8)
+    monkeypatch.setattr(job, "SHARED_IMAGES", 8)
+    summary = match(exhaustive(names), tmp_path / "many.h5", tmp_path / "m2.h5")
+    assert summary.done == 190
+    assert len(loads) <= 5 * 5 * 8
+    assert _contents(tmp_path / "m.h5") == _contents(tmp_path / "m2.h5")
+
+
+@pytest.mark.parametrize("count", [3, 16, 17, 60])
+def test_the_reading_order_holds_every_pair_once(count: int) -> None:
+    pairs: list[Pair] = list(exhaustive([str(i) for i in range(count)]))
+    ordered = job._in_reading_order(pairs)
+    assert sorted(ordered) == sorted(pairs)
+    assert ordered == job._in_reading_order(pairs)
+    for start in range(0, len(ordered) - 8, 8):
+        assert len({name for pair in ordered[start : start + 8] for name in pair}) <= 16

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from xfeat_cli.matching.nearest import mutual_nearest
+from xfeat_cli.matching import nearest
+from xfeat_cli.matching.nearest import mutual_nearest, nearest_of_pairs, normalised
 from xfeat_cli.types import Matches
 
 
@@ -43,9 +44,11 @@ def test_as_the_definition_says(min_cossim: float, ratio: float) -> None:
     assert len(expected) > 10
 
 
-@pytest.mark.parametrize("rows", [1, 255, 256, 257, 513])
-@pytest.mark.parametrize("columns", [1, 257])
-def test_blocks_leave_no_seam(rows: int, columns: int) -> None:
+@pytest.mark.parametrize("rows", [1, 31, 32, 33, 80])
+@pytest.mark.parametrize("columns", [1, 47, 48, 49, 150])
+def test_tiles_leave_no_seam(rows: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "_TILE_ROWS", 32)
+    monkeypatch.setattr(nearest, "_TILE_COLUMNS", 48)
     a, b = _descriptors(2, rows), _descriptors(3, columns)
     expected = _brute_force(a, b, -1, 1)
     assert {tuple(pair) for pair in _match(a, b).indices.tolist()} == set(expected)
@@ -122,3 +125,74 @@ def test_zero_descriptors_are_finite() -> None:
     zeros = np.zeros((3, 64), np.float32)
     assert np.isfinite(_match(zeros, _descriptors(0, 4)).scores).all()
     assert len(_match(zeros, _descriptors(0, 4), min_cossim=0.1)) == 0
+
+
+def test_ties_across_tiles_go_to_the_first_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(9)
+    a, b = (np.eye(16, dtype=np.float32)[random.integers(0, 16, n)] for n in (70, 90))
+    whole = _match(a, b)
+    monkeypatch.setattr(nearest, "_TILE_ROWS", 7)
+    monkeypatch.setattr(nearest, "_TILE_COLUMNS", 11)
+    np.testing.assert_array_equal(_match(a, b).indices, whole.indices)
+    for i, j in whole.indices:
+        assert i == (a == a[i]).all(1).argmax()
+        assert j == (b == a[i]).all(1).argmax()
+
+
+def _pairs(dtype: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Of shapes that repeat, and an empty one among them."""
+    shapes = [(60, 50), (60, 50), (50, 60), (0, 50), (0, 50), (60, 50)]
+    return [
+        (normalised(torch.from_numpy(_descriptors(2 * i, n)), dtype), normalised(torch.from_numpy(b), dtype))
+        for i, (n, m) in enumerate(shapes)
+        for b in [_descriptors(2 * i + 1, m)]
+    ]
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.95])
+@pytest.mark.parametrize("block", [1, 3 * 2 * 50 * 4, 1 << 20])
+def test_the_batches_of_a_gpu_find_the_same(ratio: float, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "_BLOCK_BYTES", block)
+    pairs = _pairs(torch.float32)
+    expected = nearest_of_pairs(pairs, 0.1, ratio)
+    found = nearest._nearest_in_batches(pairs, 0.1, ratio)
+    assert [len(one) for one in found] == [len(one) for one in expected]
+    assert sum(map(len, found)) > 20
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.indices, other.indices)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
+        assert (one.indices.dtype, one.scores.dtype) == (np.int32, np.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_the_definition_on_rounded_cosines(dtype: torch.dtype) -> None:
+    """Both ways of searching, against two plain arg-maxima over the product in that precision."""
+    d0, d1 = _pairs(dtype)[0]
+    cosine = (d0 @ d1.T).float().numpy()
+    best, column_best = cosine.max(1), cosine.max(0)
+    rows = [i for i in range(len(cosine)) if best[i] == column_best[cosine[i].argmax()]]
+    expected = {cosine[i].argmax(): i for i in reversed(rows)}
+    for search in (nearest_of_pairs, nearest._nearest_in_batches):
+        [found] = search([(d0, d1)], -1, 1)
+        assert {j: i for i, j in found.indices.tolist()} == expected
+        np.testing.assert_array_equal(found.scores, best[found.indices[:, 0]])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_changes_nothing(threads: int) -> None:
+    pairs = _pairs(torch.float32)
+    expected = [nearest_of_pairs([pair], -1, 1)[0] for pair in pairs]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = nearest_of_pairs(pairs, -1, 1)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.indices, other.indices)
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def test_no_pairs_give_no_matches() -> None:
+    assert nearest_of_pairs([], -1, 1) == []

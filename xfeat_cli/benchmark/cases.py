@@ -24,13 +24,16 @@ from xfeat_cli.images import ImageFile, Photo, find_images, read_photo
 from xfeat_cli.images import decode as decode_image
 from xfeat_cli.jobs import extract as extract_job
 from xfeat_cli.jobs import match as match_job
-from xfeat_cli.matching.nearest import mutual_nearest
+from xfeat_cli.jobs import matcher as matcher_job
+from xfeat_cli.matching.nearest import mutual_nearest, nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, weights
 from xfeat_cli.model.cores import in_order
+from xfeat_cli.model.devices import resolve_devices, workers
 from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.network import DESCRIPTOR_DIM
 from xfeat_cli.model.processor import usable_cores
+from xfeat_cli.model.refiner import BlockedRefiner
 from xfeat_cli.model.runtime import (
     DTYPES,
     Runtime,
@@ -48,7 +51,7 @@ LARGE = (800, 1200)
 PHOTO = (1024, 1536)
 BIG_PHOTO = (2048, 3072)
 _KEYPOINTS = 4096
-_PAIRS = 4
+_PAIRS = {"cpu": 4, "cuda": 32, "mps": 4}
 _IMAGES_EACH = 2
 """A core's images in a run."""
 _RESIZED = 8
@@ -158,8 +161,8 @@ class Cases:
     def _matching(self, name: Measurement, count: int) -> Case:
         """Pairs of random descriptors, noisy copies of each other in another order."""
         random = torch.Generator().manual_seed(0)
-        pairs = []
-        for _ in range(_PAIRS):
+        pairs, count_of_pairs = [], _PAIRS[self.device.type]
+        for _ in range(count_of_pairs):
             one = torch.randn(count, DESCRIPTOR_DIM, generator=random)
             two = one[torch.randperm(count, generator=random)] + torch.randn(one.shape, generator=random)
             pairs.append((_as_features(F.normalize(one, dim=1)), _as_features(F.normalize(two, dim=1))))
@@ -168,7 +171,7 @@ class Cases:
         dtype, threshold = DTYPES[precision], self._weights.info.min_cossim
 
         def run(dtype: torch.dtype = dtype) -> list[Matches]:
-            return [mutual_nearest(one, two, threshold, dtype=dtype) for one, two in tensors]
+            return nearest_of_pairs([(normalised(a, dtype), normalised(b, dtype)) for a, b in tensors], threshold, 1.0)
 
         def same() -> Agreement:
             found, expected = ({tuple(i) for m in run(d) for i in m.indices.tolist()} for d in (dtype, torch.float32))
@@ -179,7 +182,7 @@ class Cases:
             lambda: [self._baseline.match(*pair) for pair in pairs],
             run,
             match_gflop(count, count),
-            items=_PAIRS,
+            items=count_of_pairs,
             agreement=same,
             precision=precision,
         )
@@ -188,11 +191,11 @@ class Cases:
         xfeat = self._xfeat(Mode.SEMI_DENSE)
         one, two = xfeat.detect_photos([_photo(self._gray(i, size)) for i in (0, 1)])
         d0, d1 = (torch.from_numpy(f.descriptors).to(self.device) for f in (one, two))
-        matches = mutual_nearest(d0, d1)
+        matches, refiner = mutual_nearest(d0, d1), BlockedRefiner(xfeat.runtime)
         return Case(
             name,
             lambda: self._baseline.refine(one, two, matches),
-            lambda: refine(xfeat.runtime.refine, one, two, matches, _MIN_CONFIDENCE, xfeat.runtime.labels),
+            lambda: refine(refiner, one, two, matches, _MIN_CONFIDENCE, xfeat.runtime.labels),
             2 * refine_gflop(len(matches)),
         )
 
@@ -261,12 +264,13 @@ class Cases:
             spans = Spans()
             with spans.watching(
                 job=(match_job, "match"), reading=(FeaturesReader, "load"),
-                matching=(match_job, "mutual_nearest"), writing=(Store, "put")
+                matching=(matcher_job, "nearest_of_pairs"), writing=(Store, "put")
             ):  # fmt: skip
                 match_job.match(pairs, features, output, **options)
             seconds = dict(spans.seconds)
-            rest = seconds["job"] - seconds["reading"] - seconds["matching"]
-            return {"total": seconds.pop("job"), "waiting": max(0.0, rest), **seconds}
+            total, each = seconds.pop("job"), len(workers(resolve_devices(self._config.device)))
+            matching = seconds.pop("matching") / each
+            return {"total": total, "matching": matching, "waiting": max(0.0, total - matching), **seconds}
 
         with FeaturesReader(features) as reader:
             counts = {n: len(reader.load(n)) for n in names}

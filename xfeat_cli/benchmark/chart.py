@@ -7,37 +7,31 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from xfeat_cli.benchmark.canvas import BLUE, PALE, blank, save_png, write
 from xfeat_cli.benchmark.report import BenchReport
-from xfeat_cli.errors import UsageError
 
 _ROW = 44
 _LEFT, _BARS, _RIGHT = 250, 560, 270
-_INK, _PALE, _BAR = (40, 40, 40), (170, 170, 170), (176, 114, 31)
 
 
 def save_chart(report: BenchReport, path: Path) -> None:
     """One bar for each result: how many times faster than the reference path. Raises UsageError if not writable."""
     height = (len(report.results) + 2) * _ROW
-    image = np.full((height, _LEFT + _BARS + _RIGHT, 3), 255, np.uint8)
+    image = blank(_LEFT + _BARS + _RIGHT, height)
     longest = max([1.0, *(result.ratio for result in report.results)])
     machine = report.machine
     _text(image, f"times faster than the authors' code: {machine['device']}, {machine['precision']}", 12, 0)
     once = _LEFT + round(_BARS / longest)
-    cv2.line(image, (once, _ROW), (once, height - _ROW), _PALE, 1)
+    cv2.line(image, (once, _ROW), (once, height - _ROW), PALE, 1)
     _text(image, "1x", once - 8, len(report.results) + 1)
     for row, result in enumerate(report.results, 1):
         end = _LEFT + max(1, round(_BARS * result.ratio / longest))
-        cv2.rectangle(image, (_LEFT, row * _ROW + 9), (end, (row + 1) * _ROW - 9), _BAR, -1)
+        cv2.rectangle(image, (_LEFT, row * _ROW + 9), (end, (row + 1) * _ROW - 9), BLUE, -1)
         _text(image, result.name, 12, row)
         times = f"{result.ratio:.1f}x  {result.reference_ms:.1f} -> {result.default_ms:.1f} ms"
         _text(image, times, end + 10, row)
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"--plot {path}: the chart is a PNG; give a name that ends in .png")
-    try:
-        path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-    except OSError as error:
-        raise UsageError(f"--plot {path} cannot be written: {error.strerror or error}") from None
+    save_png(image, path)
 
 
 def _text(image: np.ndarray, text: str, x: int, row: int) -> None:
-    cv2.putText(image, text, (x, row * _ROW + 29), cv2.FONT_HERSHEY_SIMPLEX, 0.55, _INK, 1, cv2.LINE_AA)
+    write(image, text, x, row * _ROW + 29)

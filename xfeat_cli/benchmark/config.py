@@ -50,3 +50,52 @@ class BenchConfig:
     @property
     def measurements(self) -> tuple[Measurement, ...]:
         return self.only or tuple(Measurement)
+
+
+class Curve(str, Enum):
+    """The growth curves by the names that `--json` gives them."""
+
+    EXTRACT_IMAGES = "extract_images"
+    EXTRACT_SIZE = "extract_size"
+    MATCH_PAIRS = "match_pairs"
+    MATCH_KEYPOINTS = "match_keypoints"
+
+    @property
+    def job(self) -> str:
+        return self.value.split("_")[0]
+
+    @property
+    def unit(self) -> str:
+        """What grows."""
+        units = {Curve.EXTRACT_IMAGES: "images", Curve.EXTRACT_SIZE: "megapixels", Curve.MATCH_PAIRS: "pairs"}
+        return units.get(self, "keypoints")
+
+
+@dataclass(frozen=True)
+class GrowthConfig:
+    """only: the curves to measure, all if empty.
+
+    images: how many, of 640×480; megapixels: of each of 4 images, 4:3, never reduced; pairs: of 1,024 keypoints an
+    image; keypoints: of each of 7 images, all pairs. weights, device, precision: as in `ExtractConfig`.
+    runs: of each point, of which the fastest counts.
+    """
+
+    only: tuple[Curve, ...] = ()
+    images: tuple[int, ...] = (8, 16, 32, 64)
+    megapixels: tuple[int, ...] = (1, 2, 4, 8)
+    pairs: tuple[int, ...] = (32, 64, 128, 256, 512)
+    keypoints: tuple[int, ...] = (512, 1024, 2048, 4096, 8192)
+    weights: str = "default"
+    device: str = "auto"
+    precision: Precision = Precision.AUTO
+    runs: int = 2
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        return self.only or tuple(Curve)
+
+    @property
+    def sizes(self) -> dict[Curve, tuple[int, ...]]:
+        """Of the curves to measure."""
+        every = dict(zip(Curve, (self.images, self.megapixels, self.pairs, self.keypoints), strict=True))
+        return {curve: every[curve] for curve in self.curves}

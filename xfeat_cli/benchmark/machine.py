@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,19 @@ def ceiling_gflops(device: torch.device, precision: Precision) -> float:
         synchronise(device)
         best = max(best, 2e-9 * side**3 / (time.perf_counter() - started))
     return best
+
+
+def peak_memory_mb() -> float:
+    """Most memory that this process has held, in MB of 2^20 bytes."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):
+        # Elsewhere than on Linux, where this would be no less than the peak of the process that started this one.
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def describe(device: torch.device, precision: Precision) -> dict[str, str | int | float]:

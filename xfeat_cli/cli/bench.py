@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
+from xfeat_cli.cli.growth import growth
 from xfeat_cli.cli.options import BackendOption, DeviceOption, PrecisionOption, QuietOption
 
 if TYPE_CHECKING:
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
 
 _DEFAULT = BenchConfig()
 
+app = typer.Typer(invoke_without_command=True)
+app.command("growth")(growth)
 
+
+@app.callback()
 def bench(
+    context: typer.Context,
     only: Annotated[
         list[Measurement] | None, typer.Option("--only", help="Make this measurement; may be given several times.")
     ] = None,
@@ -65,7 +71,11 @@ def bench(
       xfeat bench
 
       xfeat bench --images photos/ --only extract_folder --json
+
+      xfeat bench growth --plot growth.png
     """
+    if context.invoked_subcommand is not None:
+        return
     from xfeat_cli.benchmark.run import bench as run
 
     config = BenchConfig(

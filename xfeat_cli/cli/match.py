@@ -9,7 +9,7 @@ import typer
 
 from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import (
-    DeviceOption,
+    DevicesOption,
     JsonOption,
     OverwriteOption,
     PrecisionOption,
@@ -64,7 +64,7 @@ def match(
             help="Weights that hold the refiner of semi-dense features, or LighterGlue.",
         ),
     ] = _DEFAULT.weights,
-    device: DeviceOption = _DEFAULT.device,
+    device: DevicesOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,

@@ -16,6 +16,14 @@ DeviceOption = Annotated[
         "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps; auto takes a GPU if there is one."
     ),
 ]
+DevicesOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE[,DEVICE…]",
+        help="auto, cpu, cuda, cuda:N or mps, or several GPUs (cuda:0,cuda:1); auto takes a GPU if there is one.",
+    ),
+]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(

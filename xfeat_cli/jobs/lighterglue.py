@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from functools import lru_cache
-from typing import Any
 
 from xfeat_cli.config import MatchConfig, Precision
 from xfeat_cli.errors import StoreError, UsageError
+from xfeat_cli.jobs.matcher import Found
 from xfeat_cli.matching.lighterglue import BATCH_SIZE, DESCRIPTOR, LighterGlue
 from xfeat_cli.model import weights
 from xfeat_cli.model.runtime import resolve_device
 from xfeat_cli.pairs import Pair
 from xfeat_cli.store import SEMI_DENSE_FEATURES, FeaturesReader, matches_entry
-from xfeat_cli.types import Features, Matches
+from xfeat_cli.types import Features
 
 DEFAULT_WEIGHTS = "lighterglue"
 
@@ -35,31 +35,29 @@ class LighterGlueMatcher:
 
     def __init__(self, reader: FeaturesReader, config: MatchConfig) -> None:
         _check(reader, config)
-        self.device = resolve_device(config.device)
+        self.devices = (resolve_device(config.device),)
         self._reader = reader
         self._min_score = config.min_score
         loaded = weights.load_matcher(config.weights or DEFAULT_WEIGHTS)
         self._info = loaded.info
-        self._network = LighterGlue(loaded.state, self.device, config.min_score, BATCH_SIZE[self.device.type])
+        self._network = LighterGlue(loaded.state, self.devices[0], config.min_score, BATCH_SIZE[self.devices[0].type])
         self._to_come: deque[Pair] = deque()
-        self._found: dict[Pair, Matches] = {}
         self._load = lru_cache(_CACHED_IMAGES)(self._read)
 
-    def plan(self, pairs: Iterable[Pair]) -> None:
-        """Say which pairs `match` will be asked for, in their order; without it, each is matched by itself."""
+    def match(self, pairs: Iterable[Pair]) -> Generator[tuple[Pair, Found | StoreError], None, None]:
+        """Each pair, in the order given, with its matches, or the error for features that cannot be matched."""
         self._to_come = deque(pairs)
-
-    def match(self, pair: Pair) -> tuple[Matches, dict[str, Any]]:
-        """The matches of a pair and its entry in the file. Raises StoreError for features that cannot be matched."""
-        if self._to_come and self._to_come[0] == pair:
-            self._to_come.popleft()
-        one, two = self._load(pair[0]), self._load(pair[1])
-        if pair not in self._found:
-            batch = [pair, *self._alike((len(one), len(two)))]
+        while self._to_come:
+            pair = self._to_come.popleft()
+            try:
+                counts = len(self._load(pair[0])), len(self._load(pair[1]))
+            except StoreError as error:
+                yield pair, error
+                continue
+            batch = [pair, *self._alike(counts)]
             found = self._network.match([(self._load(name0), self._load(name1)) for name0, name1 in batch])
-            self._found.update(zip(batch, found, strict=True))
-        matches = self._found.pop(pair)
-        return matches, matches_entry(matches, len(one))
+            for one, matches in zip(batch, found, strict=True):
+                yield one, Found(matches, matches_entry(matches, counts[0]), self._digests(one))
 
     def provenance(self) -> dict[str, str | int | float]:
         """What decides the matches: options, weights, and the features' own provenance."""
@@ -72,6 +70,10 @@ class LighterGlueMatcher:
             "weights": self._info.name,
             "weights_sha256": self._info.sha256,
         }
+
+    def _digests(self, pair: Pair) -> tuple[str, str]:
+        one, two = (str(self._reader.entry_attributes(name).get("image_digest", "")) for name in pair)
+        return one, two
 
     def _alike(self, counts: tuple[int, int]) -> list[Pair]:
         """The next pairs of the plan, as long as their images have as many features and a batch takes them."""

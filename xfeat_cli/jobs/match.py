@@ -1,44 +1,30 @@
-"""Matches of a list of image pairs: descriptors are read about once, writing runs behind; resumable."""
+"""Matches of a list of image pairs: several at once, features read about once, written behind the work; resumable."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from xfeat_cli.config import MatchConfig, MatcherKind, Precision
-from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError, WeightsError
+from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
 from xfeat_cli.jobs.lighterglue import LighterGlueMatcher
+from xfeat_cli.jobs.matcher import SHARED_IMAGES, Matcher
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer
-from xfeat_cli.matching.nearest import mutual_nearest
-from xfeat_cli.matching.refine import refine
-from xfeat_cli.model import weights
 from xfeat_cli.model.allocation import give_back_freed_memory
-from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_device, resolve_precision
 from xfeat_cli.pairs import Pair, read_pairs, unique
 from xfeat_cli.store import (
     MATCHES,
-    SEMI_DENSE_FEATURES,
     SEMI_DENSE_MATCHES,
     FeaturesReader,
     Store,
     check_pair_names,
-    matches_entry,
     pair_name,
-    point_matches_entry,
 )
-from xfeat_cli.types import Features, Matches, PointMatches
-
-_CACHE_BYTES = 256 << 20
-"""Memory for features that several pairs share."""
 
 _PAIRS_BETWEEN_TRIMS = 64
 
@@ -68,133 +54,36 @@ def match(
         raise UsageError(f"{output}: features and matches must be two files; give another --output")
     wanted = read_pairs(Path(pairs)) if isinstance(pairs, (str, Path)) else unique(pairs)
     with FeaturesReader(features) as reader:
-        matcher = (
-            LighterGlueMatcher(reader, config)
-            if config.matcher is MatcherKind.LIGHTERGLUE
-            else _Matcher(reader, config)
-        )
+        kind_of = LighterGlueMatcher if config.matcher is MatcherKind.LIGHTERGLUE else Matcher
+        matcher: LighterGlueMatcher | Matcher = kind_of(reader, config)
         known, unknown = _split_known(wanted, reader)
         check_pair_names(known)
-        summary = Summary(str(output), device=str(matcher.device), precision=matcher.precision.value)
+        summary = Summary(str(output), device=",".join(map(str, matcher.devices)), precision=matcher.precision.value)
         tally = Tally(summary, listener)
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
         with Store.open(output, kind, matcher.provenance(), overwrite=overwrite) as store:
             todo, done = _split_done(known, store, reader)
-            ordered = _in_reading_order(todo)
-            matcher.plan(ordered)
             tally.start(len(wanted))
             for pair, error in unknown:
                 tally.add(_failed(pair, error))
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
-            with Writer() as writer:
-                for number, pair in enumerate(ordered, 1):
+            with Writer() as writer, closing(matcher.match(_in_reading_order(todo))) as matched:
+                for number, (pair, found) in enumerate(matched, 1):
                     if number % _PAIRS_BETWEEN_TRIMS == 0:
                         give_back_freed_memory()
-                    try:
-                        found, entry = matcher.match(pair)
-                    except StoreError as error:
-                        tally.add(_failed(pair, str(error)))
+                    if isinstance(found, StoreError):
+                        tally.add(_failed(pair, str(found)))
                         continue
-                    attributes = {f"digest{i}": _digest(reader, name) for i, name in enumerate(pair)}
-                    writer.put(lambda p=pair, e=entry, a=attributes: store.put(pair_name(*p), e, a))  # type: ignore[misc]
-                    tally.add(Report(" ".join(pair), Status.OK, len(found), details=_names(pair)))
+                    attributes = {f"digest{i}": digest for i, digest in enumerate(found.digests)}
+                    writer.put(lambda p=pair, f=found, a=attributes: store.put(pair_name(*p), f.entry, a))  # type: ignore[misc]
+                    tally.add(Report(" ".join(pair), Status.OK, len(found.matches), details=_names(pair)))
             if summary.nothing_done:
                 store.discard()
             else:
                 store.finish()
     summary.seconds = time.monotonic() - started
     return summary
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    features: Features
-    descriptors: Tensor
-
-    @property
-    def bytes(self) -> int:
-        return self.features.descriptors.nbytes + self.descriptors.nbytes + self.features.keypoints.nbytes
-
-
-class _Matcher:
-    """Matches pairs of one features file, keeping the features of recent images in memory."""
-
-    def __init__(self, reader: FeaturesReader, config: MatchConfig) -> None:
-        self.semi_dense = reader.kind == SEMI_DENSE_FEATURES
-        self.device = resolve_device(config.device)
-        self.precision = resolve_precision(config.precision, self.device)
-        self._dtype = DTYPES[self.precision]
-        self._config = config
-        self._reader = reader
-        self._runtime = self._refining_runtime() if self.semi_dense else None
-        self._threshold = self._default_threshold() if config.min_cossim is None else config.min_cossim
-        self._cache: OrderedDict[str, _Loaded] = OrderedDict()
-
-    def plan(self, pairs: Iterable[Pair]) -> None:
-        """Which pairs are to come makes no difference here: each is matched by itself."""
-
-    def match(self, pair: Pair) -> tuple[Matches | PointMatches, dict[str, Any]]:
-        """The matches of a pair and its entry in the file. Raises StoreError for damaged features."""
-        one, two = self._load(pair[0]), self._load(pair[1])
-        matches = mutual_nearest(one.descriptors, two.descriptors, self._threshold, self._config.ratio, self._dtype)
-        if self._runtime is None:
-            return matches, matches_entry(matches, len(one.features))
-        points = refine(
-            self._runtime.refine,
-            one.features,
-            two.features,
-            matches,
-            self._config.min_confidence,
-            self._runtime.labels,
-        )
-        return points, point_matches_entry(points)
-
-    def provenance(self) -> dict[str, str | int | float]:
-        """What decides the matches: options, weights, and the features' own provenance."""
-        made_with = sorted((k, v) for k, v in self._reader.attributes.items() if k != "xfeat_version")
-        provenance: dict[str, str | int | float] = {
-            "features": hashlib.blake2b(repr(made_with).encode(), digest_size=8).hexdigest(),
-            "min_cossim": self._threshold,
-            "ratio": self._config.ratio,
-            "precision": self.precision.value,
-        }
-        if self._runtime is not None:
-            provenance["min_confidence"] = self._config.min_confidence
-            provenance["weights"] = self._runtime.info.name
-            provenance["weights_sha256"] = self._runtime.info.sha256
-        return provenance
-
-    def _default_threshold(self) -> float:
-        """Semi-dense matches are judged by the refiner; features of other tools state no threshold."""
-        return -1.0 if self.semi_dense else float(self._reader.attributes.get("xfeat_min_cossim", -1.0))
-
-    def _refining_runtime(self) -> Runtime:
-        """The refiner that belongs to the features: of the same weights, by their sha256."""
-        name, sha256 = (self._reader.attributes.get(f"xfeat_{key}") for key in ("weights", "weights_sha256"))
-        try:
-            loaded = weights.load(self._config.weights or str(name))
-        except WeightsError as error:
-            raise WeightsError(f"{error}; {self._reader.path} was made with them: give them with --weights") from None
-        if loaded.info.sha256 != sha256:
-            raise UsageError(
-                f"{self._reader.path} was made with other weights than {loaded.info.path}; give those with --weights, "
-                "or extract again"
-            )
-        runtime = Runtime(loaded, self._config.device, self._config.precision)
-        runtime.require_refiner()
-        return runtime
-
-    def _load(self, name: str) -> _Loaded:
-        if name in self._cache:
-            self._cache.move_to_end(name)
-            return self._cache[name]
-        features = self._reader.load(name)
-        loaded = _Loaded(features, torch.from_numpy(features.descriptors).to(self.device).float())
-        self._cache[name] = loaded
-        while sum(one.bytes for one in self._cache.values()) > _CACHE_BYTES and len(self._cache) > 2:
-            self._cache.popitem(last=False)
-        return loaded
 
 
 def _checked(config: MatchConfig) -> MatchConfig:
@@ -250,14 +139,16 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
 
 
 def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
-    """Pairs that share an image stand together; the partners run up and down in turn, so that the last stay cached."""
-    partners: OrderedDict[str, list[Pair]] = OrderedDict()
-    for pair in pairs:
-        partners.setdefault(pair[0], []).append(pair)
-    ordered = []
-    for i, group in enumerate(partners.values()):
-        ordered += group[:: 1 if i % 2 == 0 else -1]
-    return ordered
+    """In squares of so few images that all of them stay in memory: each is read once a square, not once a pair."""
+    side = SHARED_IMAGES // 2
+    names = dict.fromkeys(name for pair in pairs for name in pair)
+    rank = {name: number for number, name in enumerate(names)}
+
+    def place(pair: Pair) -> tuple[int, ...]:
+        row, column = rank[pair[0]], rank[pair[1]]
+        return row // side, column // side, row, column
+
+    return sorted(pairs, key=place)
 
 
 def _digest(reader: FeaturesReader, name: str) -> str:

@@ -1,0 +1,42 @@
+"""What the charts are drawn with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from xfeat_cli.errors import UsageError
+
+INK, PALE, BLUE = (40, 40, 40), (200, 200, 200), (176, 114, 31)
+"""Blue, green, red."""
+
+
+def blank(width: int, height: int) -> np.ndarray:
+    """A white image (height, width, 3)."""
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def write(image: np.ndarray, text: str, x: int, y: int, size: float = 0.55) -> None:
+    """Text whose base line begins at (x, y)."""
+    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, INK, 1, cv2.LINE_AA)
+
+
+def text_width(text: str, size: float) -> int:
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0])
+
+
+def check_png(path: Path) -> None:
+    """Raise UsageError if a chart cannot have that name."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"--plot {path}: the chart is a PNG; give a name that ends in .png")
+
+
+def save_png(image: np.ndarray, path: Path) -> None:
+    """Raises UsageError if not writable."""
+    check_png(path)
+    try:
+        path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    except OSError as error:
+        raise UsageError(f"--plot {path} cannot be written: {error.strerror or error}") from None
