@@ -21,7 +21,7 @@ class LossWeights:
     descriptor: dual-softmax negative log-likelihood of correspondences. teacher: one minus the cosine to the teacher's
     descriptors. reliability: cross-entropy against the confidence of correspondences. teacher_reliability: L1 to the
     teacher's. keypoint: divergence from the keypoint target. localisation: distance in px between corresponding
-    keypoints. repeatability: reward of keypoints found in both views. refiner: cross-entropy of the 64 positions.
+    keypoints. refiner: cross-entropy of the 64 positions.
     """
 
     descriptor: float = 1.0
@@ -29,8 +29,7 @@ class LossWeights:
     reliability: float = 1.0
     teacher_reliability: float = 0.5
     keypoint: float = 1.0
-    localisation: float = 0.3
-    repeatability: float = 0.02
+    localisation: float = 0.1
     refiner: float = 0.3
 
 

@@ -46,8 +46,8 @@ class History:
     def validated(self, step: int, accuracy: WarpAccuracy) -> None:
         row = {"step": step, **asdict(accuracy)}
         row |= {f"accuracy_{bound:g}px": value for bound, value in zip(ACCURACIES_PX, row.pop("accuracy"), strict=True)}
-        row["refined_shift_x_px"], row["refined_shift_y_px"] = row.pop("refined_shift_px") or ("", "")
-        self._append(VALIDATIONS, row)
+        row["refined_shift_x_px"], row["refined_shift_y_px"] = row.pop("refined_shift_px") or (None, None)
+        self._append(VALIDATIONS, {name: "" if value is None else value for name, value in row.items()})
 
     def draw(self) -> None:
         """All curves, a panel each: the losses, then what was validated."""
@@ -56,9 +56,11 @@ class History:
             rows = _read(self._folder / name)
             columns = [c for c in (rows[0] if rows else {}) if c not in ("step", "seconds", "pairs")]
             for column in columns:
-                points = [(float(row["step"]), float(row[column])) for row in rows if row[column] not in ("", "None")]
+                points = np.array([(row["step"], row[column]) for row in rows if row[column] != ""], float)
+                points = points.reshape(-1, 2)
+                points = points[np.isfinite(points).all(1)]
                 if len(points) > 1:
-                    panels.append(_panel(column, np.array(points)))
+                    panels.append(_panel(column, points))
         if not panels:
             return
         panels += [np.full_like(panels[0], 255)] * (-len(panels) % _COLUMNS)

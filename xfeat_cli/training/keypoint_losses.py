@@ -1,4 +1,4 @@
-"""The losses of the keypoint head: what a keypoint is, that both views find it, and that they place it alike."""
+"""The losses of the keypoint head: what a keypoint is, and that both views place it alike."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LEAST = 0.03
 _PEAKS = 300
 """Most peaks of an image."""
 
-_NEAR_PX, _FOUND_PX = 3.0, 1.5
-"""Keypoints up to this far from each other are drawn together; up to this far they count as found again."""
+_NEAR_PX = 2.0
+"""Keypoints up to this far from each other are drawn together."""
 
 
 def target_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -28,34 +28,24 @@ def target_loss(logits: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(likelihood, target, reduction="none").sum(1).mean()
 
 
-def consistency_losses(logits0: Tensor, logits1: Tensor, to0: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """For keypoints of image 1 that image 0 shows: distance in px to image 0's nearest, and a reward of being found.
-
-    Returns (localisation, repeatability), both to be minimised.
-    """
-    log_heat0, log_heat1 = _log_heatmap(logits0), _log_heatmap(logits1)
-    heat0, heat1 = log_heat0.exp(), log_heat1.exp()
+def localisation_loss(logits0: Tensor, logits1: Tensor, to0: Tensor, visible: Tensor) -> Tensor:
+    """Mean distance in px from keypoints of image 1, where image 0 shows them, to image 0's nearest within reach."""
+    heat0, heat1 = _heatmap(logits0), _heatmap(logits1)
     index0, real0 = _peaks(heat0.detach(), torch.ones_like(visible))
     index1, real1 = _peaks(heat1.detach(), visible)
     points0, points1 = _centroids(heat0, index0), _centroids(heat1, index1)
     expected = _follow(to0, points1)
     distance = torch.cdist(expected.detach(), points0.detach()).masked_fill(~real0[:, None], torch.inf)
     nearest, partner = distance.min(2)
-    near, found = real1 & (nearest < _NEAR_PX), real1 & (nearest < _FOUND_PX)
+    near = real1 & (nearest < _NEAR_PX)
     there = points0.gather(1, partner[..., None].expand(-1, -1, 2))
     apart = (there - expected).square().sum(-1).add(1e-3).sqrt()
-    localisation = (apart * near).sum() / near.sum().clamp_min(1)
-    reward = torch.where(found, 1.0, -0.3)
-    strength = log_heat1.flatten(1).gather(1, index1) + found * log_heat0.flatten(1).gather(
-        1, index0.gather(1, partner)
-    )
-    repeatability = -(reward * strength * real1).sum() / real1.sum().clamp_min(1)
-    return localisation, repeatability
+    return (apart * near).sum() / near.sum().clamp_min(1)
 
 
-def _log_heatmap(logits: Tensor) -> Tensor:
-    """(B, 65, h, w) logits → (B, H, W) log probabilities."""
-    return F.pixel_shuffle(torch.log_softmax(logits.float(), 1)[:, :-1], CELL)[:, 0]
+def _heatmap(logits: Tensor) -> Tensor:
+    """(B, 65, h, w) logits → (B, H, W) probabilities."""
+    return F.pixel_shuffle(torch.softmax(logits.float(), 1)[:, :-1], CELL)[:, 0]
 
 
 def _peaks(heat: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:

@@ -129,6 +129,10 @@ class _Silent:
 
 
 def _checked(config: TrainConfig) -> TrainConfig:
+    try:
+        config = replace(config, precision=Precision(config.precision))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     multiple = 32
     for name, (width, height) in (("crop", config.crop), ("late_crop", config.late_crop)):
         if width % multiple or height % multiple or min(width, height) < 2 * multiple:

@@ -1,0 +1,218 @@
+"""Training runs as a user starts them: resumed, refused, interrupted, with bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from xfeat_cli.errors import TrainingError, UsageError
+from xfeat_cli.evaluation.warps import WarpAccuracy
+from xfeat_cli.matching.labels import CENTRE
+from xfeat_cli.model import weights
+from xfeat_cli.training import checkpoint, loop, run
+from xfeat_cli.training.config import Part
+from xfeat_cli.training.history import CURVES, VALIDATIONS
+from xfeat_cli.training.loop import StepReport
+from xfeat_cli.training.photos import Photos, load_photos, split_held_out
+
+TINY: dict[str, Any] = {
+    "steps": 4,
+    "batch": 2,
+    "crop": (96, 64),
+    "late_crop": (96, 64),
+    "points": 20,
+    "processes": 1,
+    "held_out": 2,
+    "device": "cpu",
+    "checkpoint_every": 1,
+}
+
+
+class Stopping:
+    """An observer that keeps what it is told and interrupts after a step."""
+
+    def __init__(self, after: int | None = None) -> None:
+        self.after = after
+        self.notes: list[str] = []
+        self.steps: list[StepReport] = []
+        self.validations: list[int] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def step(self, report: StepReport) -> None:
+        self.steps.append(report)
+        if report.step == self.after:
+            raise KeyboardInterrupt
+
+    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+        self.validations.append(step)
+
+
+@pytest.fixture(autouse=True)
+def _few_validation_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "VALIDATION_PAIRS", 1)
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    return weights.load(str(path)).state
+
+
+def test_a_run_writes_weights_that_load_and_describe_themselves(photos_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    observer = Stopping()
+    result = run.train([photos_folder], out, observer=observer, **TINY)
+    assert result.steps == 4
+    assert [report.step for report in observer.steps] == [1, 2, 3, 4]
+    assert observer.validations == [0, 4]
+    loaded = weights.load(str(out))
+    assert loaded.info.has_refiner
+    assert loaded.info.refiner_labels == CENTRE.name
+    assert loaded.info.min_cossim == pytest.approx(result.accuracy.cosine)
+    assert json.loads(loaded.info.metadata["training"])["steps"] == 4
+    folder = tmp_path / "mine.safetensors.training"
+    assert not (folder / checkpoint.FILE).exists()
+    assert (folder / VALIDATIONS).read_text().count("\n") == 3
+    assert Image.open(folder / CURVES).size[0] > 300
+
+
+def test_a_resumed_run_equals_one_that_was_not_interrupted(photos_folder: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    run.train([photos_folder], whole, **TINY)
+    for after in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            run.train([photos_folder], cut, observer=Stopping(after), **TINY)
+    going_on = Stopping()
+    run.train([photos_folder], cut, observer=going_on, **TINY)
+    assert [report.step for report in going_on.steps] == [3, 4]  # step 3 was done, but not yet saved
+    for name, tensor in tensors(whole).items():
+        assert torch.equal(tensor, tensors(cut)[name]), name
+
+
+def test_parts_that_are_not_trained_stay_bit_for_bit(photos_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    run.train([photos_folder], out, init="xfeat-start", parts=(Part.REFINER,), **TINY)
+    before, after = tensors(weights.locate("xfeat-start")), tensors(out)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("fine_matcher.") for name in changed)
+
+
+def test_a_finished_run_and_one_of_other_options_are_not_overwritten(photos_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run.train([photos_folder], out, observer=Stopping(2), **TINY)
+    with pytest.raises(UsageError, match="unfinished run of other learning_rate"):
+        run.train([photos_folder], out, **{**TINY, "learning_rate": 0.001})
+    run.train([photos_folder], out, overwrite=True, **{**TINY, "learning_rate": 0.001})
+    with pytest.raises(UsageError, match="exists; --overwrite"):
+        run.train([photos_folder], out, **TINY)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    photos_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    honest = loop.total
+    with pytest.raises(KeyboardInterrupt):
+        run.train([photos_folder], out, observer=Stopping(2), **TINY)
+    monkeypatch.setattr(loop, "total", lambda found, config: honest(found, config) * float("nan"))
+    with pytest.raises(TrainingError, match="diverged at step 2; the last checkpoint is kept"):
+        run.train([photos_folder], out, **TINY)
+    monkeypatch.setattr(loop, "total", honest)
+    assert run.train([photos_folder], out, **TINY).steps == 4
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path, {"settings": "{}", "steps_done": 7})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        checkpoint.save(tmp_path, {"settings": "{}", "steps_done": 8})
+    saved = checkpoint.load(tmp_path)
+    assert saved is not None
+    assert saved["steps_done"] == 7
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.FILE]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 not a zip"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / checkpoint.FILE).write_bytes(content)
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: damaged"):
+        checkpoint.load(tmp_path)
+
+
+def test_unreadable_and_small_photographs_are_left_out_and_named(photos_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    Image.new("L", (300, 100)).save(tmp_path / "flat.png")
+    notes: list[str] = []
+    photos = load_photos([photos_folder, tmp_path], 230, 100, 0, notes.append)
+    assert len(photos) == 10
+    assert max(max(photo.shape) for photo in photos.values()) == 230
+    assert len(notes) == 2
+    assert any("broken.jpg" in note for note in notes)
+    assert any("flat.png: its shorter side is below 160 px" in note for note in notes)
+
+
+def test_too_few_photographs_are_one_clear_error(tmp_path: Path) -> None:
+    Image.new("L", (300, 300)).save(tmp_path / "one.png")
+    with pytest.raises(UsageError, match=r"1 usable photographs in .*; training needs at least 8"):
+        run.train([tmp_path], tmp_path / "out.safetensors", **TINY)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"crop": (100, 64)}, "multiples of 32"),
+        ({"batch": 0}, "batch and points"),
+        ({"learning_rate": 2.0}, "learning_rate"),
+        ({"precision": "fp16"}, "bf16 or fp32"),
+        ({"parts": ()}, "no part"),
+    ],
+)
+def test_impossible_options_are_refused(
+    photos_folder: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run.train([photos_folder], tmp_path / "out.safetensors", **{**TINY, **options})
+
+
+def test_weights_are_written_as_safetensors(photos_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"written as \.safetensors"):
+        run.train([photos_folder], tmp_path / "out.pt", **TINY)
+
+
+def test_held_out_photographs_are_the_same_every_time_and_never_learned() -> None:
+    photos = {f"{i:03d}": torch.full((4, 4), i, dtype=torch.uint8) for i in range(50)}
+    learned, held_out = split_held_out(photos, 8, seed=3)
+    again, _ = split_held_out(dict(reversed(photos.items())), 8, seed=3)
+    assert len(held_out) == 8
+    assert learned.keys() == again.keys()
+    assert not learned.keys() & held_out.keys()
+    assert len(split_held_out(photos, 1000, seed=3)[1]) == 10
+
+
+def test_photographs_in_one_piece_are_themselves() -> None:
+    random = np.random.default_rng(0)
+    each = [torch.from_numpy(random.integers(0, 255, shape).astype(np.uint8)) for shape in ((3, 5), (7, 2), (4, 4))]
+    photos = Photos(each)
+    assert len(photos) == 3
+    for one, other in zip(each, photos, strict=True):
+        assert torch.equal(one, other)
+    assert photos.digest() == Photos(each).digest() != Photos(each[::-1]).digest()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(photos_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    assert run.train([photos_folder], out, **{**TINY, "processes": 2}).steps == 4
+    assert all(tensor.isfinite().all() for tensor in tensors(out).values())
