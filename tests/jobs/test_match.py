@@ -14,6 +14,7 @@ from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
 from xfeat_cli.jobs import match as job
 from xfeat_cli.jobs import matcher
 from xfeat_cli.jobs.progress import Report
+from xfeat_cli.matching import nearest
 from xfeat_cli.pairs import Pair, exhaustive
 from xfeat_cli.store import FeaturesReader, MatchesReader
 from xfeat_cli.types import Matches, PointMatches
@@ -195,7 +196,11 @@ class _Listener:
         self._names.append(report.name)
 
 
-def test_damaged_features_fail_their_pairs_only(scene: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_damaged_features_fail_their_pairs_only(
+    scene: Path, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matcher, "_PAIRS_AT_ONCE", {"cpu": at_once})
     features = tmp_path / "damaged.h5"
     features.write_bytes((scene / "out.h5").read_bytes())
     with h5py.File(features, "r+") as h5:
@@ -204,6 +209,21 @@ def test_damaged_features_fail_their_pairs_only(scene: Path, tmp_path: Path) -> 
     assert summary.done == 1
     assert [name for name, _ in summary.failures] == ["a.png b.png", "b.png c.png"]
     assert all("not finite" in reason for _, reason in summary.failures)
+
+
+@pytest.mark.parametrize("features", ["out.h5", "dense.h5"])
+def test_pairs_matched_in_batches_as_on_a_gpu_are_the_same(
+    scene: Path, tmp_path: Path, features: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = list(exhaustive(["a.png", "b.png", "c.png"]))
+    match(pairs, scene / features, tmp_path / "one.h5")
+    monkeypatch.setattr(matcher, "_PAIRS_AT_ONCE", {"cpu": 2})
+    monkeypatch.setattr(matcher, "nearest_of_pairs", nearest._nearest_in_batches)
+    match(pairs, scene / features, tmp_path / "batches.h5")
+    with MatchesReader(tmp_path / "one.h5") as one, MatchesReader(tmp_path / "batches.h5") as batches:
+        for pair in pairs:
+            expected, found = one.load(*pair), batches.load(*pair)
+            np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
 
 
 def test_an_image_is_read_once_for_many_pairs(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
