@@ -23,7 +23,7 @@ LEAST_SUPPORT = 0.5
 """Least share of the neighbourhood's weight that agrees with the fit."""
 _ROUNDS = 3
 _FIRST_SCALE, _SCALE, _AGREE = 0.4, 0.15, 0.3
-"""Residuals, in cells, at which a neighbour's weight is halved (of the median motion, of a fit), and no longer agrees."""
+"""Residuals, in cells, at which a neighbour's weight is halved (of the median motion, of a fit), and it disagrees."""
 _STIFFNESS = 0.05
 """Weight of the prior, which is a shift, in units of one neighbour at one SPREAD."""
 
