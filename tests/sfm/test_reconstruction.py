@@ -16,7 +16,7 @@ from xfeat_cli.evaluation.sfm import score_model
 from xfeat_cli.jobs.sfm import reconstruct_folder
 from xfeat_cli.sfm.engine import SfmError
 from xfeat_cli.sfm.reconstruction import reconstruct
-from xfeat_cli.sfm_config import CameraSharing, ColmapConfig, Mapper, SfmConfig
+from xfeat_cli.sfm_config import CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
 
 pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 
@@ -97,3 +97,16 @@ def test_one_image_or_no_overlap_is_one_clear_error(scene: DemoScene, tmp_path: 
         reconstruct_folder(images, tmp_path / "two", extraction=ExtractConfig(top_k=300), cameras=SINGLE)
     with pytest.raises(UsageError, match="not a folder"):
         reconstruct_folder(images / "noise.png", tmp_path / "out")
+
+
+def test_a_sequence_is_paired_with_what_follows_and_what_looks_alike(scene: DemoScene, tmp_path: Path) -> None:
+    config = SfmConfig(pairs=PairKind.SEQUENTIAL, overlap=1, loop_closure=1, loop_period=1)
+    extraction = ExtractConfig(top_k=800, device="cpu")
+    reconstruct_folder(scene.images, tmp_path / "out", config, extraction=extraction, cameras=SINGLE)
+    names = sorted(scene.cameras)
+    places = [sorted(map(names.index, line.split())) for line in (tmp_path / "out/pairs.txt").read_text().splitlines()]
+    assert places[:3] == [[0, 1], [1, 2], [2, 3]]
+    assert places[3:]
+    assert all(two - one > 1 for one, two in places[3:])
+    with pytest.raises(ProvenanceError, match="loop_closure 1, now 0"):
+        reconstruct_folder(scene.images, tmp_path / "out", SfmConfig(pairs=PairKind.SEQUENTIAL, overlap=1))
