@@ -82,7 +82,7 @@ class MatchConfig:
     min_cossim: least cosine of a match; −1 = none; None = what the weights' metadata asks for when sparse, none when
         semi-dense, where the refiner's confidence decides.
     ratio: most that the distance to the nearest descriptor may be of that to the second nearest; 1 = no test.
-    min_confidence: least confidence of a refined semi-dense match.
+    min_confidence: least confidence of a refined semi-dense match; None = what suits the weights' refiner.
     min_score: least probability of a LighterGlue match.
     weights: those that hold the refiner of semi-dense features, None = those the features name; with LighterGlue,
         those of the matcher, None = the downloaded ones.
@@ -93,7 +93,7 @@ class MatchConfig:
     matcher: MatcherKind = MatcherKind.NEAREST
     min_cossim: float | None = None
     ratio: float = 1.0
-    min_confidence: float = 0.25
+    min_confidence: float | None = None
     min_score: float = 0.1
     weights: str | None = None
     device: str = "auto"

@@ -56,7 +56,6 @@ _IMAGES_EACH = 2
 """A core's images in a run."""
 _RESIZED = 8
 """Most photographs that are measured at another size."""
-_MIN_CONFIDENCE = 0.25
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ class Cases:
         return Case(
             name,
             lambda: self._baseline.refine(one, two, matches),
-            lambda: refine(refiner, one, two, matches, _MIN_CONFIDENCE, xfeat.runtime.labels),
+            lambda: refine(refiner, one, two, matches, None, xfeat.runtime.labels),
             2 * refine_gflop(len(matches)),
         )
 

@@ -31,7 +31,7 @@ def warps(
         ),
     ] = None,
     min_confidence: Annotated[
-        float, typer.Option("--min-confidence", min=0, max=1, help="Of refined semi-dense matches.")
+        float | None, typer.Option("--min-confidence", min=0, max=1, help="Of refined semi-dense matches.")
     ] = MatchConfig().min_confidence,
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0)] = _TRAINING.seed,

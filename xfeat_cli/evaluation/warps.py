@@ -55,7 +55,7 @@ class WarpAccuracy:
 
 @torch.inference_mode()
 def evaluate_warps(
-    runtime: Runtime, photos: Sequence[Tensor], pairs: int, seed: int = 0, min_confidence: float = 0.25
+    runtime: Runtime, photos: Sequence[Tensor], pairs: int, seed: int = 0, min_confidence: float | None = None
 ) -> WarpAccuracy:
     """Measure on `pairs` pairs of views of photographs (h, w) uint8, taken in turn; the same seed gives the same."""
     generator = torch.Generator().manual_seed(seed)

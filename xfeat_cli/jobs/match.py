@@ -95,7 +95,7 @@ def _checked(config: MatchConfig) -> MatchConfig:
         raise UsageError(f"min_cossim is {config.min_cossim}; it must be in [-1, 1], -1 = no threshold")
     if not 0 < config.ratio <= 1:
         raise UsageError(f"ratio is {config.ratio}; it must be in (0, 1], 1 = no test")
-    if not 0 <= config.min_confidence <= 1:
+    if config.min_confidence is not None and not 0 <= config.min_confidence <= 1:
         raise UsageError(f"min_confidence is {config.min_confidence}; it must be in [0, 1]")
     if not 0 <= config.min_score < 1:
         raise UsageError(f"min_score is {config.min_score}; it must be in [0, 1)")

@@ -117,7 +117,8 @@ class Matcher:
             "precision": self.precision.value,
         }
         if self._weights is not None:
-            provenance["min_confidence"] = self._config.min_confidence
+            least, labels = self._config.min_confidence, LABELS[self._weights.info.refiner_labels]
+            provenance["min_confidence"] = labels.min_confidence if least is None else least
             provenance["weights"] = self._weights.info.name
             provenance["weights_sha256"] = self._weights.info.sha256
         return provenance

@@ -24,16 +24,19 @@ def refine(
     features0: Features,
     features1: Features,
     matches: Matches,
-    min_confidence: float,
+    min_confidence: float | None,
     labels: Labels,
 ) -> PointMatches:
     """Matched semi-dense features → points refined at both ends, in stored-image pixels.
 
     refiner: raw descriptors (M, 64), (M, 64) → logits (M, 64). A match is kept where both ends' confidence reaches
-    `min_confidence` and both points lie in their images; its score is the smaller confidence.
+    `min_confidence` (None = what the labels ask for) and both points lie in their images; its score is the smaller
+    confidence.
     """
     if features0.scales is None or features1.scales is None:
         raise ValueError("refinement needs semi-dense features")
+    if min_confidence is None:
+        min_confidence = labels.min_confidence
     first, second = matches.indices.T
     d0, d1 = torch.from_numpy(features0.descriptors[first]), torch.from_numpy(features1.descriptors[second])
     points0, confidence0 = _move(features0, first, refiner(d0, d1), labels)
