@@ -334,11 +334,15 @@ def test_a_gpu_is_not_waited_for_before_the_one_transfer(
             for cells in ((8, 8), (12, 16))
         ]
         with pytest.raises(_Reached):
-            decode.semi_dense(passes, size, 50, mask)
+            decode.semi_dense(passes, size, 50, 0.0, mask)
         return
-    heads = tuple(torch.empty(2, channels, 8, 12, device="meta") for channels in (64, 65, 1))
+    heads = (
+        torch.empty(2, 64, 8, 12, device="meta"),
+        torch.empty(2, 64, 96, device="meta"),
+        torch.empty(2, 1, 8, 12, device="meta"),
+    )
     with pytest.raises(_Reached):
-        decode.sparse(heads, size, 50, THRESHOLD, mask)  # type: ignore[arg-type]
+        decode.sparse(heads, size, 50, THRESHOLD, mask)
 
 
 def test_the_one_transfer_keeps_what_belongs_together() -> None:

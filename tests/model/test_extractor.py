@@ -174,14 +174,15 @@ def test_keypoints_of_a_photo_that_its_decoder_reduced_are_stored_pixels() -> No
 
 @pytest.mark.parametrize("resize", [0, 120])
 def test_semi_dense_cells_of_a_resized_image(photograph: np.ndarray, resize: int) -> None:
-    features = XFeat(mode="semi-dense", resize=resize, device="cpu").detect(photograph)
+    model = XFeat(mode="semi-dense", resize=resize, device="cpu")
+    features = model.detect(photograph)
     assert features.scales is not None
     shrink = 240 / (resize or 240)
     assert len(set(features.scales.tolist())) == 2
     for scale in (1 / 0.6, 1 / 1.3):
         own = np.abs(features.scales - shrink * scale) < 0.02
         stretch = np.array([240 / round(240 / shrink / scale), 176 / round(176 / shrink / scale)])
-        cells = ((features.keypoints[own] + 0.5) / stretch - 0.5) / 8
+        cells = ((features.keypoints[own] + 0.5) / stretch - 0.5 - model.runtime.labels.reference) / 8
         assert own.sum() > 20
         np.testing.assert_allclose(cells, cells.round(), atol=1e-4)
 
@@ -205,7 +206,7 @@ def test_an_image_matched_with_itself(xfeat: XFeat, photograph: np.ndarray) -> N
     if isinstance(matches, PointMatches):
         assert len(matches) > 0.5 * len(features)
         np.testing.assert_array_equal(matches.points0, matches.points1)
-        assert (matches.scores >= MatchConfig().min_confidence).all()
+        assert (matches.scores >= xfeat.runtime.labels.min_confidence).all()
         assert matches.scores.max() <= 1
     else:
         assert len(matches) > 0.99 * len(features)

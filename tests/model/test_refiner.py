@@ -18,7 +18,7 @@ def _runtime(*modules: torch.nn.Module, precision: Precision = Precision.FP32) -
     state: dict[str, torch.Tensor] = {}
     for one in modules:
         state |= one.state_dict()
-    info = WeightsInfo("mine", Path("mine.safetensors"), "0" * 64, {}, len(modules) > 1, 0.8, 0)
+    info = WeightsInfo("mine", Path("mine.safetensors"), "0" * 64, {}, len(modules) > 1, 0.8, "corner", 0)
     return Runtime(Weights(info, state), "cpu", precision)
 
 

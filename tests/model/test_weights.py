@@ -65,7 +65,7 @@ def test_default_is_shipped_and_complete() -> None:
     loaded = weights.load("default")
     assert loaded.info.name == weights.DEFAULT_WEIGHTS
     assert loaded.info.has_refiner
-    assert loaded.info.metadata["name"] == weights.DEFAULT_WEIGHTS
+    assert loaded.info.metadata["refiner_labels"] == loaded.info.refiner_labels == "centre"
     assert loaded.info.min_cossim == float(loaded.info.metadata["min_cossim"])
     assert loaded.info.sha256 == hashlib.sha256(loaded.info.path.read_bytes()).hexdigest()
     assert {tensor.dtype for tensor in loaded.state.values()} == {torch.float32}

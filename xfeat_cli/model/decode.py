@@ -176,7 +176,7 @@ def _cubic_taps(position: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class _Cells:
-    """The cells of one pass whose first pixel lies in the image, row by row; features may hold more rows and columns.
+    """The cells of one pass whose reference point lies in the image, row by row; features may hold more of them.
 
     x (columns,), y (rows,): positions in the image. scores (B, rows × columns), 0 = masked. features (B, D, h, w).
     """
@@ -205,7 +205,7 @@ def _cells(
     reference: float,
     mask: np.ndarray | None,
 ) -> _Cells:
-    rows, columns = (-(-side // CELL) for side in scaled_size)
+    rows, columns = (max(0, int((side - 0.5 - reference) // CELL) + 1) for side in scaled_size)
     stretch_y, stretch_x = size[0] / scaled_size[0], size[1] / scaled_size[1]
     x = rescale(torch.arange(columns) * float(CELL) + reference, stretch_x)
     y = rescale(torch.arange(rows) * float(CELL) + reference, stretch_y)
