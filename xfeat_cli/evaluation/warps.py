@@ -29,8 +29,8 @@ _CORRECT_PX = 3.0
 _TOP_K = {"sparse": 1024, "semi-dense": 2048}
 _DEFAULT = ExtractConfig()
 _MULTIPLE = 32
-_KEPT_CORRECT = 0.99
-"""A robust estimator rejects wrong matches, but does not bring back correct ones."""
+_KEPT_CORRECT = 0.999
+"""A robust estimator rejects wrong matches but brings back no correct ones, and real change is harder than this."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class WarpAccuracy:
     """accuracy: percent of matches within each of ACCURACIES_PX. matches: mean count a pair.
 
     repeatability: percent of the keypoints of image 1 that image 0 shows which have a keypoint of image 0 within 3 px;
-    localisation_px: mean distance of those. cosine: the threshold that keeps 99 % of the correct matches.
+    localisation_px: mean distance of those. cosine: the threshold that keeps 999 of 1,000 correct matches.
     refined_px: median error of refined semi-dense matches that the confidence rule keeps; refined_kept: their
     percentage; refined_shift_px: their median error along x and y. None without a refiner.
     """
