@@ -88,7 +88,7 @@ class Cases:
         self.backend = resolve_backend(config.backend, self.device, self.precision)
         self._options: dict[str, Any] = {
             "weights": config.weights, "device": config.device, "precision": config.precision,
-            "backend": config.backend, "resize": config.resize
+            "backend": config.backend, "resize": config.resize, "grids": config.grids
         }  # fmt: skip
         self._workers = config.threads or usable_cores()
 
@@ -210,7 +210,7 @@ class Cases:
             spans = Spans()
             with spans.watching(
                 job=(extract_job, "extract"), reading=(extract_job, "read_photo"), detecting=(XFeat, "detect_photos"),
-                network=(Runtime, "heads"), writing=(extract_job, "_write")
+                network=(Runtime, "sparse_heads"), writing=(extract_job, "_write")
             ):  # fmt: skip
                 extract_job.extract(root, output, **options)
             job, detecting, network = (spans.seconds[stage] for stage in ("job", "detecting", "network"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from xfeat_cli.config import Backend, Precision
+from xfeat_cli.config import Backend, ExtractConfig, Precision
 
 
 class Measurement(str, Enum):
@@ -29,7 +29,7 @@ class BenchConfig:
     """only: the measurements to make, all if empty.
 
     images: folder of photographs, of which the first `most_images` by name are used; None = render the demo scene.
-    weights, device, precision, backend, resize: of the default path, as in `ExtractConfig`; the reference path runs in
+    weights, device, precision, backend, resize, grids: of the default path, as in `ExtractConfig`; the reference path runs in
     fp32 in torch on the same device.
     threads: of each operation of the reference path on a CPU, and images at once of the default path; 0 = one a core.
     seconds: least time for one measurement, both paths together; runs: least number of runs of each path.
@@ -42,7 +42,8 @@ class BenchConfig:
     device: str = "auto"
     precision: Precision = Precision.AUTO
     backend: Backend = Backend.AUTO
-    resize: int = 1200
+    resize: int = ExtractConfig.resize
+    grids: int = ExtractConfig.grids
     threads: int = 0
     seconds: float = 6.0
     runs: int = 3

@@ -10,7 +10,7 @@ import typer
 
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
 from xfeat_cli.cli.growth import growth
-from xfeat_cli.cli.options import BackendOption, DeviceOption, PrecisionOption, QuietOption
+from xfeat_cli.cli.options import BackendOption, DeviceOption, GridsOption, PrecisionOption, QuietOption
 
 if TYPE_CHECKING:
     from xfeat_cli.benchmark.report import BenchReport
@@ -40,6 +40,7 @@ def bench(
     resize: Annotated[
         int, typer.Option("--resize", min=0, metavar="PX", help="Longest side the network sees, in extract_folder.")
     ] = _DEFAULT.resize,
+    grids: GridsOption = _DEFAULT.grids,
     device: DeviceOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     backend: BackendOption = _DEFAULT.backend,
@@ -79,7 +80,18 @@ def bench(
     from xfeat_cli.benchmark.run import bench as run
 
     config = BenchConfig(
-        tuple(only or ()), images, most_images, weights, device, precision, backend, resize, threads, seconds, runs
+        tuple(only or ()),
+        images,
+        most_images,
+        weights,
+        device,
+        precision,
+        backend,
+        resize,
+        grids,
+        threads,
+        seconds,
+        runs,
     )
     report = run(config, (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True)))
     if as_json:

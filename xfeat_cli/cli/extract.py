@@ -13,6 +13,7 @@ from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import (
     BackendOption,
     DeviceOption,
+    GridsOption,
     JsonOption,
     OverwriteOption,
     PrecisionOption,
@@ -54,12 +55,7 @@ def extract(
     detection_threshold: Annotated[
         float, typer.Option("--detection-threshold", min=0, max=1, help="Least probability of a keypoint.")
     ] = _DEFAULT.detection_threshold,
-    grids: Annotated[
-        int,
-        typer.Option(
-            "--grids", metavar="1|2|4", help="Grids of cells that keypoints are averaged over: 4 = precise, 1 = fast."
-        ),
-    ] = _DEFAULT.grids,
+    grids: GridsOption = _DEFAULT.grids,
     batch_size: Annotated[
         int | None,
         typer.Option(

@@ -37,6 +37,12 @@ BackendOption = Annotated[
         "--backend", help="Library that computes the network; auto = OpenVINO on a CPU if installed, else torch."
     ),
 ]
+GridsOption = Annotated[
+    int,
+    typer.Option(
+        "--grids", metavar="1|2|4", help="Grids of cells that keypoints are averaged over: 4 = precise, 1 = fast."
+    ),
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Start again, instead of going on with what the output already holds.")
 ]
