@@ -29,8 +29,8 @@ class BenchConfig:
     """only: the measurements to make, all if empty.
 
     images: folder of photographs, of which the first `most_images` by name are used; None = render the demo scene.
-    weights, device, precision, backend, resize, grids: of the default path, as in `ExtractConfig`; the reference path runs in
-    fp32 in torch on the same device.
+    weights, device, precision, backend, resize, grids: of the default path, as in `ExtractConfig`; the reference path
+    runs in fp32 in torch on the same device.
     threads: of each operation of the reference path on a CPU, and images at once of the default path; 0 = one a core.
     seconds: least time for one measurement, both paths together; runs: least number of runs of each path.
     """
