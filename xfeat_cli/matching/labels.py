@@ -50,6 +50,6 @@ CORNER = Labels("corner", reference=0.0, first=0.5, sharpness=3.0, min_confidenc
 
 CENTRE = Labels("centre", reference=(CELL - 1) / 2, first=-(CELL - 1) / 2, sharpness=1.0, min_confidence=0.08)
 """Ours: from the cell's centre, as many offsets on either side; nearest cells are mostly less than half a cell away.
-The confidence is a probability, and 0.08 keeps three of five matches under strong change (`xfeat eval warps`)."""
+The confidence is a probability, and 0.08 keeps about half of the matches under strong change (`xfeat eval warps`)."""
 
 LABELS = {labels.name: labels for labels in (CORNER, CENTRE)}
