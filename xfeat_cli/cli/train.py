@@ -154,10 +154,10 @@ class TrainConsole:
             self._started, self._first_progress = now, report.progress
         if sys.stderr.isatty():
             self._update_bar(report)
-        elif now - self._last_line > _PLAIN_LINE_SECONDS:
+        elif now - self._last_line > _PLAIN_LINE_SECONDS and report.progress > self._first_progress:
             self._last_line = now
             gained = report.progress - self._first_progress
-            left = (now - self._started) / gained * (1 - report.progress) if gained > 0 else float("nan")
+            left = (now - self._started) / gained * (1 - report.progress)
             self._line(f"step {report.step}, {100 * report.progress:.1f} %, {left / 60:.1f} min left, {_state(report)}")
 
     def validated(self, step: int, accuracy: WarpAccuracy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +32,7 @@ from xfeat_cli.training.loop import Observer, StepReport, Trainer
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
 from xfeat_cli.training.step import Guides
 
-VALIDATION_PAIRS = 48
+VALIDATION_PAIRS = 24
 
 
 @dataclass(frozen=True)
@@ -302,6 +303,7 @@ class _joined:
 
 
 def _work(work: _Work, rank: int, meeting_file: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     parallel.join(rank, work.processes, meeting_file)
     work.trainer(rank).run(lambda report: None)
     parallel.leave()
