@@ -54,7 +54,7 @@ def train(
         str, typer.Option("--late-crop", metavar="WxH", help="Their size in the last part, with half the pairs.")
     ] = f"{_DEFAULT.late_crop[0]}x{_DEFAULT.late_crop[1]}",
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", help="Of Muon; annealed to nearly 0.")
+        float, typer.Option("--learning-rate", help="Of Muon, annealed to nearly 0; less to adapt weights, say 0.003.")
     ] = _DEFAULT.learning_rate,
     ema: Annotated[
         float, typer.Option("--ema", help="Decay of the averaged weights, which are what is saved.")
@@ -91,7 +91,7 @@ def train(
 
     Examples:
 
-      xfeat train photos/ --init default --steps 2000 --out mine.safetensors
+      xfeat train photos/ --init default --learning-rate 0.003 --steps 2000 --out mine.safetensors
 
       xfeat extract images/ out.h5 --weights mine.safetensors
     """
