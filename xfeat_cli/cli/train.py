@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xfeat_cli.cli.options import DeviceOption, PrecisionOption, QuietOption
+from xfeat_cli.cli.options import DeviceOption, QuietOption
+from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError
 from xfeat_cli.training.config import LossWeights, Part, TrainConfig
 
@@ -76,7 +77,10 @@ def train(
         typer.Option("--processes", min=1, show_default="one a processor; 1 on a GPU", help="On a CPU."),
     ] = _DEFAULT.processes,
     device: DeviceOption = _DEFAULT.device,
-    precision: PrecisionOption = _DEFAULT.precision,
+    precision: Annotated[
+        Precision,
+        typer.Option("--precision", help="fp32 or bf16; auto = bf16 on CUDA and on a CPU with AMX, else fp32."),
+    ] = _DEFAULT.precision,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = _DEFAULT.seed,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again, instead of going on from the checkpoint.")

@@ -1,4 +1,4 @@
-"""Several pairs at once on a CPU: a thread for each, and within it no others."""
+"""Several images or pairs at once on a CPU: a thread for each, and within it no others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 def single_threaded_pool(count: int) -> Iterator[ThreadPoolExecutor]:
     """`count` threads whose torch operations run on the calling thread alone.
 
-    Threads within an operation wait for one another at the end of each, of which a pair has hundreds. And with one
-    thread the sums of a product are the same whatever the machine's number of cores.
+    Threads within an operation wait for one another at the end of each, of which there are hundreds. With one thread
+    the sums of a product are the same whatever the machine's number of cores.
 
     Leaving the block early, by an exception, drops the calls that have not begun.
     """
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, "xfeat-match", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(count, "xfeat", initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool
     finally:

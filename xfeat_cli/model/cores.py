@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
 import cv2
 import torch
+
+from xfeat_cli.matching.threads import single_threaded_pool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -41,22 +43,19 @@ def in_order(
     Items are taken, and results held, at most a few ahead. While it runs, torch has one thread in each worker, and
     OpenCV, whose threads are the process's, one in all.
     """
-    before = torch.get_num_threads(), cv2.getNumThreads()
+    before = cv2.getNumThreads()
     pending: deque[tuple[Item, Future[Result]]] = deque()
     cv2.setNumThreads(1)
-    with ThreadPoolExecutor(workers, "xfeat", torch.set_num_threads, (1,)) as pool:
-        try:
+    try:
+        with single_threaded_pool(workers) as pool:
             for item in items:
                 pending.append((item, pool.submit(function, item)))
                 if len(pending) == 2 * workers:
                     yield _finished(pending)
             while pending:
                 yield _finished(pending)
-        finally:
-            for _, future in pending:
-                future.cancel()
-            torch.set_num_threads(before[0])  # a worker's choice is the default of threads to come
-            cv2.setNumThreads(before[1])
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _finished(pending: deque[tuple[Item, Future[Result]]]) -> tuple[Item, Future[Result]]:

@@ -84,7 +84,6 @@ def _homography(
     canvas: tuple[int, int],
 ) -> Tensor:
     """View pixels → canvas pixels; turned, scaled and tilted about the view's centre, then shifted on the canvas."""
-    count = len(angle)
     zero, one = torch.zeros_like(angle), torch.ones_like(angle)
 
     def matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -100,9 +99,7 @@ def _homography(
     project = matrix((one, zero, zero), (zero, one, zero), (tilt[:, 0] / half, tilt[:, 1] / half, one))
     to_centre = _translation(one * -(view[1] - 1) / 2, one * -(view[0] - 1) / 2)
     place = _translation((canvas[1] - 1) / 2 + shift[:, 0], (canvas[0] - 1) / 2 + shift[:, 1])
-    result = place @ turn @ size @ project @ to_centre
-    assert result.shape == (count, 3, 3)
-    return result
+    return place @ turn @ size @ project @ to_centre
 
 
 def _translation(x: Tensor, y: Tensor) -> Tensor:

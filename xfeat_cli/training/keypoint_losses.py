@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xfeat_cli.coordinates import pixel_to_grid
-from xfeat_cli.model.network import CELL
+from xfeat_cli.model.heatmap import from_logits
 
 _RADIUS = 2
 """As the decoding: a keypoint is the largest of the 5×5 pixels around it, placed at their centroid."""
@@ -30,7 +30,7 @@ def target_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 def localisation_loss(logits0: Tensor, logits1: Tensor, to0: Tensor, visible: Tensor) -> Tensor:
     """Mean distance in px from keypoints of image 1, where image 0 shows them, to image 0's nearest within reach."""
-    heat0, heat1 = _heatmap(logits0), _heatmap(logits1)
+    heat0, heat1 = from_logits(logits0), from_logits(logits1)
     index0, real0 = _peaks(heat0.detach(), torch.ones_like(visible))
     index1, real1 = _peaks(heat1.detach(), visible)
     points0, points1 = _centroids(heat0, index0), _centroids(heat1, index1)
@@ -41,11 +41,6 @@ def localisation_loss(logits0: Tensor, logits1: Tensor, to0: Tensor, visible: Te
     there = points0.gather(1, partner[..., None].expand(-1, -1, 2))
     apart = (there - expected).square().sum(-1).add(1e-3).sqrt()
     return (apart * near).sum() / near.sum().clamp_min(1)
-
-
-def _heatmap(logits: Tensor) -> Tensor:
-    """(B, 65, h, w) logits → (B, H, W) probabilities."""
-    return F.pixel_shuffle(torch.softmax(logits.float(), 1)[:, :-1], CELL)[:, 0]
 
 
 def _peaks(heat: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:

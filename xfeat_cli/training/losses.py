@@ -113,7 +113,7 @@ def match_cells(
     generator: Generator, to0: Tensor, visible: Tensor, size: tuple[int, int], count: int, labels: Labels
 ) -> CellMatches:
     """For cells of image 1, about `count` an image, a cell of image 0 near the point that they show."""
-    batch, rows, columns = len(to0), *size
+    rows, columns = size
     cell = torch.arange(rows * columns, device=to0.device)
     first_x, first_y = cell % columns * CELL, cell // columns * CELL
     low = int(labels.reference)
@@ -135,7 +135,6 @@ def match_cells(
     column0, row0 = column0[image, cell1], row0[image, cell1]
     reference0 = torch.stack([column0, row0], -1) * CELL + labels.reference
     offsets = point0[image, cell1] - reference0
-    assert len(image) <= batch * rows * columns
     return CellMatches(image, row0 * columns + column0, cell1, offsets)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import weights
 from xfeat_cli.model.allocation import keep_freed_memory
 from xfeat_cli.model.network import CELL, XFeatNetwork
+from xfeat_cli.model.processor import usable_cores
 from xfeat_cli.model.runtime import Runtime, resolve_device
 from xfeat_cli.training import checkpoint, parallel
 from xfeat_cli.training.config import TrainConfig
@@ -169,8 +169,7 @@ def _has_amx(device: torch.device) -> bool:
 def _processes(config: TrainConfig, device: torch.device) -> int:
     if device.type != "cpu":
         return 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return config.processes or max(1, min(usable, config.batch // 2))
+    return config.processes or max(1, min(usable_cores(), config.batch // 2))
 
 
 def _folder(output: Path, overwrite: bool) -> Path:
