@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from xfeat_cli.matching.labels import CENTRE
+from xfeat_cli.model.heatmap import from_logits
 from xfeat_cli.model.network import CELL
 from xfeat_cli.synthesis.pairs import Pairs
 from xfeat_cli.training import keypoint_losses, losses
@@ -101,11 +102,12 @@ def test_keypoints_at_corresponding_places_cost_nothing() -> None:
     logits[:, 64] = 0
     logits[0, 8 * 3 + 4, 2, 5] = 8
     visible = torch.ones(1, *SIZE, dtype=torch.bool)
-    same = keypoint_losses.localisation_loss(logits, logits, still(), visible)
-    moved = keypoint_losses.localisation_loss(logits, logits, still() + 1, visible)
+    heat, elsewhere = from_logits(logits), from_logits(torch.roll(logits, 4, 3))
+    same = keypoint_losses.localisation_loss(heat, heat, still(), visible)
+    moved = keypoint_losses.localisation_loss(heat, heat, still() + 1, visible)
     assert same.item() == pytest.approx(math.sqrt(1e-3), abs=1e-3)
     assert moved.item() == pytest.approx(math.sqrt(2), abs=0.01)
-    assert keypoint_losses.localisation_loss(torch.roll(logits, 4, 3), logits, still(), visible).item() == 0
+    assert keypoint_losses.localisation_loss(elsewhere, heat, still(), visible).item() == 0
 
 
 def test_the_target_itself_is_the_least_divergence() -> None:

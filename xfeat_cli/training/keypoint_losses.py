@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xfeat_cli.coordinates import pixel_to_grid
-from xfeat_cli.model.heatmap import from_logits
 
 _RADIUS = 2
 """As the decoding: a keypoint is the largest of the 5×5 pixels around it, placed at their centroid."""
@@ -28,9 +27,11 @@ def target_loss(logits: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(likelihood, target, reduction="none").sum(1).mean()
 
 
-def localisation_loss(logits0: Tensor, logits1: Tensor, to0: Tensor, visible: Tensor) -> Tensor:
-    """Mean distance in px from keypoints of image 1, where image 0 shows them, to image 0's nearest within reach."""
-    heat0, heat1 = from_logits(logits0), from_logits(logits1)
+def localisation_loss(heat0: Tensor, heat1: Tensor, to0: Tensor, visible: Tensor) -> Tensor:
+    """Mean distance in px from keypoints of image 1, where image 0 shows them, to image 0's nearest within reach.
+
+    heat0, heat1: (B, H, W), averaged over the grids of cells as extraction averages them.
+    """
     index0, real0 = _peaks(heat0.detach(), torch.ones_like(visible))
     index1, real1 = _peaks(heat1.detach(), visible)
     points0, points1 = _centroids(heat0, index0), _centroids(heat1, index1)

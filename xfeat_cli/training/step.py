@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from xfeat_cli.config import ExtractConfig
 from xfeat_cli.matching.labels import CENTRE
+from xfeat_cli.model import heatmap
 from xfeat_cli.model.decode import prepare
 from xfeat_cli.model.network import CELL, Refiner, XFeatNetwork
 from xfeat_cli.synthesis.geometry import Strength
@@ -100,10 +102,14 @@ def compute_losses(
 
 
 def _keypoint_losses(model: Model, images: Tensor, target: Tensor, pairs: Pairs) -> dict[str, Tensor]:
-    logits = model.network.keypoint_head(F.pixel_unshuffle(images, CELL)).float()
+    def keypoint_logits(image: Tensor) -> Tensor:
+        return model.network.keypoint_head(F.pixel_unshuffle(image, CELL)).float()
+
+    logits = keypoint_logits(images)
+    heat = heatmap.averaged(heatmap.from_logits(logits), keypoint_logits, images, ExtractConfig().grids)
     return {
         "keypoint": keypoint_losses.target_loss(logits, target),
-        "localisation": keypoint_losses.localisation_loss(*_halves(logits), pairs.to0, pairs.visible),
+        "localisation": keypoint_losses.localisation_loss(*_halves(heat), pairs.to0, pairs.visible),
     }
 
 
