@@ -25,7 +25,17 @@ def test_a_certain_answer_is_its_position(labels: Labels, expected: tuple[float,
 def test_no_preference_is_no_offset_from_the_centre() -> None:
     offsets, confidence = CENTRE.decode(torch.zeros(1, CELL * CELL))
     torch.testing.assert_close(offsets, torch.zeros(1, 2))
-    torch.testing.assert_close(confidence, torch.tensor([1 / 64]))
+    torch.testing.assert_close(confidence, torch.tensor([1 / (1 + 2 * 5.0)]))
+
+
+def test_what_the_prior_draws_to_the_middle_is_drawn_back() -> None:
+    offsets = torch.linspace(-3.5, 3.5, 701)
+    prior = (CELL**2 - 1) / 12
+    belief = torch.softmax(-0.5 * (offsets - 1.0) ** 2 / 0.6 - 0.5 * offsets**2 / prior, 0)
+    answer = (belief[:, None] * CENTRE.targets(torch.stack([offsets, torch.zeros_like(offsets)], 1))).sum(0)
+    decoded, _ = CENTRE.decode(answer.log()[None])
+    assert (belief * offsets).sum() < 0.91
+    torch.testing.assert_close(decoded, torch.tensor([[1.0, 0.0]]), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS.keys())

@@ -51,6 +51,16 @@ def match(
         float,
         typer.Option("--ratio", min=0, max=1, help="Most that the nearest distance may be of the second; 1 = no test."),
     ] = _DEFAULT.ratio,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            "--min-confidence",
+            min=0,
+            max=1,
+            show_default="as the refiner asks",
+            help="Least confidence of a semi-dense match.",
+        ),
+    ] = _DEFAULT.min_confidence,
     min_score: Annotated[
         float,
         typer.Option("--min-score", min=0, max=1, help="With --matcher lighterglue: least probability of a match."),
@@ -99,6 +109,7 @@ def match(
             min_score=min_score,
             min_cossim=min_cossim,
             ratio=ratio,
+            min_confidence=min_confidence,
             weights=weights,
             device=device,
             precision=precision,
