@@ -67,9 +67,7 @@ class XFeat:
         for i, photo in enumerate(photos):
             by_size.setdefault(photo.gray.shape, []).append(i)
         for members in by_size.values():
-            while members:
-                batch, members = members[: self.batch_size], members[self.batch_size :]
-                results.update(zip(batch, self.detect_photos([photos[i] for i in batch]), strict=True))
+            results.update(zip(members, self.detect_photos([photos[i] for i in members]), strict=True))
         return [results[i] for i in range(len(photos))]
 
     def match(
@@ -97,23 +95,25 @@ class XFeat:
     def detect_photos(self, photos: Sequence[Photo]) -> list[Features]:
         """Features of photographs of one gray size, on the calling thread alone.
 
-        Out of GPU memory, the batch is halved, now and from now on.
+        On a GPU, in batches of at most `batch_size`; where its memory does not hold one, that is halved from then on.
         """
         if self.runtime.device.type == "cpu":
             # The kernels that torch picks, and so the last bits, depend on the batch; on a CPU a batch gains nothing.
             with single_threaded():
                 return [features for photo in photos for features in self._detect([photo])]
-        try:
-            return self._detect(photos)
-        except torch.OutOfMemoryError:
-            if len(photos) == 1:
-                height, width = photos[0].gray.shape
-                raise ImageError(
-                    f"{photos[0].name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu"
-                ) from None
-        half = self.batch_size = len(photos) // 2
-        torch.cuda.empty_cache()
-        return self.detect_photos(photos[:half]) + self.detect_photos(photos[half:])
+        found: list[Features] = []
+        while len(found) < len(photos):
+            batch = photos[len(found) : len(found) + self.batch_size]
+            try:
+                found += self._detect(batch)
+                continue
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise _too_large(batch[0]) from None
+            # Not while the error is handled, since that holds on to the tensors of the failed call.
+            self.batch_size = len(batch) // 2
+            torch.cuda.empty_cache()
+        return found
 
     @torch.inference_mode()
     def _detect(self, photos: Sequence[Photo]) -> list[Features]:
@@ -176,6 +176,11 @@ def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
     gray = to_gray(np.asarray(image), resize)
     size = (image.shape[1], image.shape[0])
     return Photo(str(index), gray, size, size)
+
+
+def _too_large(photo: Photo) -> ImageError:
+    height, width = photo.gray.shape
+    return ImageError(f"{photo.name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu")
 
 
 def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
