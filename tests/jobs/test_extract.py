@@ -113,7 +113,7 @@ class _Gpu(XFeat):
     def __init__(self, config: ExtractConfig, device: str, before: Callable[[str, Sequence[Photo]], None]) -> None:
         super().__init__(config, device="cpu")
         self.runtime.device = torch.device(device)
-        self.runtime.upload = torch.from_numpy  # type: ignore[method-assign]
+        self.runtime.upload = lambda arrays: torch.from_numpy(np.stack(arrays))  # type: ignore[method-assign]
         self._before = before
         self.batch_size = 3
 

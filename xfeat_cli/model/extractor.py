@@ -119,9 +119,10 @@ class XFeat:
     def _detect(self, photos: Sequence[Photo]) -> list[Features]:
         if self.config.decoding is Decoding.REFERENCE:
             return [_without_masked(self._detect_reference(photo), photo.mask) for photo in photos]
-        gray = self.runtime.upload(np.stack([photo.gray for photo in photos]))
+        gray = self.runtime.upload([photo.gray for photo in photos])
         size = (gray.shape[1], gray.shape[2])
-        mask = _network_masks(photos, size)
+        masks = _network_masks(photos, size)
+        mask = None if masks is None else self.runtime.upload(masks)
         top_k = self.config.features_per_image
         if self.config.mode is Mode.SPARSE:
             heads = self.runtime.sparse_heads(decode.prepare(gray), self.config.grids)
@@ -183,16 +184,18 @@ def _too_large(photo: Photo) -> ImageError:
     return ImageError(f"{photo.name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu")
 
 
-def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-    """The photographs' masks at network size, (B, H, W); None if no photograph has one."""
+def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> list[npt.NDArray[np.bool_]] | None:
+    """The photographs' masks at network size, (H, W) each; None if no photograph has one."""
     if all(photo.mask is None for photo in photos):
         return None
-    masks = np.ones((len(photos), *size), bool)
-    for row, photo in zip(masks, photos, strict=True):
-        if photo.mask is not None:
-            width, height = photo.shown
-            shown = photo.mask[:height, :width].astype(np.uint8)
-            row[:] = cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    masks = []
+    for photo in photos:
+        if photo.mask is None:
+            masks.append(np.ones(size, bool))
+            continue
+        width, height = photo.shown
+        shown = photo.mask[:height, :width].astype(np.uint8)
+        masks.append(cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
     return masks
 
 

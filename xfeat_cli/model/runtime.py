@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -105,12 +107,13 @@ class Runtime:
             self._network = TorchNetwork(folded_network(weights), self.device, DTYPES[self.precision])
         self._refiner = _folded_refiner(weights).to(self.device) if weights.info.has_refiner else None
 
-    def upload(self, array: np.ndarray) -> Tensor:
-        """An array on the device. A GPU copies it while the host goes on."""
-        tensor = torch.from_numpy(array)
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+    def upload(self, arrays: Sequence[np.ndarray]) -> Tensor:
+        """Arrays of one shape and type, stacked, on the device. A GPU copies them while the host goes on."""
+        pinned = self.device.type == "cuda"
+        dtype = torch.from_numpy(arrays[0]).dtype
+        stacked = torch.empty(len(arrays), *arrays[0].shape, dtype=dtype, pin_memory=pinned)
+        np.stack(arrays, out=stacked.numpy())
+        return stacked.to(self.device, non_blocking=pinned)
 
     @torch.inference_mode()
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
