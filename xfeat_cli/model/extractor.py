@@ -30,16 +30,13 @@ class XFeat:
     """The network with its weights, ready to detect.
 
     `XFeat()` uses the shipped weights and every default of `ExtractConfig`; `XFeat(top_k=2000, mode="semi-dense")`
-    changes some. Raises WeightsError, UsageError.
+    changes some. runtime: a network to use instead of the one that weights, device, precision and backend describe.
+    Raises WeightsError, UsageError.
     """
 
-    def __init__(self, config: ExtractConfig | None = None, **options: Any) -> None:
+    def __init__(self, config: ExtractConfig | None = None, *, runtime: Runtime | None = None, **options: Any) -> None:
         self.config = _checked(replace(config or ExtractConfig(), **options))
-        config = self.config
-        if config.decoding is Decoding.REFERENCE:
-            self.runtime = Runtime(weights.load(config.weights), config.device, Precision.FP32, Backend.TORCH)
-        else:
-            self.runtime = Runtime(weights.load(config.weights), config.device, config.precision, config.backend)
+        self.runtime = runtime or _runtime(self.config)
         if self.config.mode is Mode.SEMI_DENSE:
             self.runtime.require_refiner()
         self.batch_size = self.config.batch_size or self.runtime.batch_size
@@ -147,6 +144,13 @@ class XFeat:
         except ImageError as error:
             raise ImageError(f"{photo.name}: {error}") from None
         return replace(features, image_size=photo.size)
+
+
+def _runtime(config: ExtractConfig) -> Runtime:
+    loaded = weights.load(config.weights)
+    if config.decoding is Decoding.REFERENCE:
+        return Runtime(loaded, config.device, Precision.FP32, Backend.TORCH)
+    return Runtime(loaded, config.device, config.precision, config.backend)
 
 
 def _checked(config: ExtractConfig) -> ExtractConfig:
