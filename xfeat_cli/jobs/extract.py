@@ -20,7 +20,7 @@ from xfeat_cli.config import ExtractConfig, Mode
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
-from xfeat_cli.jobs.writing import Writer
+from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.model.cores import in_order
 from xfeat_cli.model.devices import resolve_devices
 from xfeat_cli.model.extractor import XFeat
@@ -74,10 +74,7 @@ def extract(
             for photo, features in detected:
                 writer.put(lambda photo=photo, features=features: _write(store, photo, features))  # type: ignore[misc]
                 tally.add(_report(photo, features))
-        if summary.nothing_done:
-            store.discard()
-        else:
-            store.finish()
+        conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
 
