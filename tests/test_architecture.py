@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "coordinates": set(),
     "journal": set(),
     "sfm_config": {"config"},
+    "canvas": BASE,
     "images": BASE,
     "pairs": BASE,
     "pair_names": BASE | {"pairs"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": BASE | {"images", "matching"},
     "demo": BASE,
     "synthesis": BASE,
-    "training": BASE | COLLECTIONS | {"evaluation"},
+    "training": BASE | COLLECTIONS | {"canvas", "evaluation"},
     "inspection": BASE | {"store"},
     "neighbours": set(),
     "retrieval": BASE | {"neighbours", "pairs", "store"},
@@ -39,10 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": BASE | COLLECTIONS | {"sfm_config", "sfm", "retrieval"},
     "sfm": BASE | COLLECTIONS | {"sfm_config", "neighbours"},
     "evaluation": BASE | COLLECTIONS | {"sfm_config", "sfm"},
-    "benchmark": BASE | COLLECTIONS | {"jobs", "evaluation"},
+    "benchmark": BASE | COLLECTIONS | {"canvas", "jobs", "evaluation"},
     "cli": BASE
     | COLLECTIONS
-    | {"sfm_config", "inspection", "jobs", "sfm", "evaluation", "benchmark", "training"}
+    | {"canvas", "sfm_config", "inspection", "jobs", "sfm", "evaluation", "benchmark", "training"}
     | {"retrieval", "positions"},
     "__main__": {"cli"},
 }
@@ -54,7 +55,7 @@ OWNERS = {
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
     "PIL": {"images", "demo", "positions"},
-    "cv2": {"images", "model", "demo", "benchmark", "training.history"},
+    "cv2": {"images", "canvas", "model", "demo", "benchmark", "training.history"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},

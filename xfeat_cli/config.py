@@ -50,7 +50,7 @@ class ExtractConfig:
     grids: placements of the keypoint head's grid of cells that sparse keypoints are averaged over, 1, 2 or 4: more are
         more precise and slower.
     decoding: ours, or the authors' arithmetic with its known faults.
-    device: auto, cpu, cuda, cuda:N or mps.
+    device: auto, cpu, cuda, cuda:N or mps; for a collection also several GPUs with commas between.
     precision: arithmetic of the network; auto = fp16 on CUDA, bf16 on a CPU that multiplies it natively (AVX512-bf16 or
         AMX), fp32 elsewhere.
     backend: what computes the network; auto = OpenVINO on a CPU if it is installed, else torch.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
 import pytest
+import torch
 
-from xfeat_cli import XFeat, extract
-from xfeat_cli.errors import LockedError, ProvenanceError, UsageError, WeightsError
-from xfeat_cli.images import find_images
+from xfeat_cli import ExtractConfig, Features, XFeat, extract
+from xfeat_cli.errors import ImageError, LockedError, ProvenanceError, UsageError, WeightsError
+from xfeat_cli.images import Photo, find_images
 from xfeat_cli.jobs import extract as job
 from xfeat_cli.jobs.progress import Report, Status, Summary, Tally
 
@@ -92,13 +95,156 @@ def test_batches_for_a_gpu_hold_what_workers_on_a_cpu_make(photos: Path, batch_s
     found = []
     for detected in (job._detected_by_workers, job._detected_in_batches):
         tally = Tally(Summary("out.h5"), None)
-        found.append({photo.name: features for photo, features in detected(files, xfeat, None, 2, tally)})
+        found.append({photo.name: features for photo, features in detected(files, [xfeat], None, 2, tally)})
         assert [name for name, _ in tally.summary.failures] == ["broken.jpg"]
     alone, in_batches = found
     assert sorted(alone) == sorted(in_batches) == ["a.png", "b.png", "d.png", "e.png", "sub dir/ü c.png"]
     for name, features in alone.items():
         assert np.array_equal(features.keypoints, in_batches[name].keypoints)
         assert np.array_equal(features.descriptors, in_batches[name].descriptors)
+
+
+# Several devices
+
+
+class _Gpu(XFeat):
+    """A CPU in the part of a GPU, which sees `before` each batch and computes its images one after another."""
+
+    def __init__(self, config: ExtractConfig, device: str, before: Callable[[str, Sequence[Photo]], None]) -> None:
+        super().__init__(config, device="cpu")
+        self.runtime.device = torch.device(device)
+        self.runtime.upload = lambda arrays: torch.from_numpy(np.stack(arrays))  # type: ignore[method-assign]
+        self._before = before
+        self.batch_size = 3
+
+    def _detect(self, photos: Sequence[Photo]) -> list[Features]:
+        self._before(str(self.runtime.device), photos)
+        return [features for photo in photos for features in XFeat._detect(self, [photo])]
+
+
+def _on_gpus(
+    monkeypatch: pytest.MonkeyPatch, count: int, before: Callable[[str, Sequence[Photo]], None] = lambda *_: None
+) -> None:
+    monkeypatch.setattr(job, "resolve_devices", lambda _: tuple(torch.device("cuda", i) for i in range(count)))
+    monkeypatch.setattr(job, "XFeat", lambda config, device: _Gpu(config, device, before))
+
+
+IN_BATCHES = [
+    "a.png",
+    "b.png",
+    "d.png",
+    "e0.png",
+    "e2.png",
+    "e4.png",
+    "e1.png",
+    "e3.png",
+    "e6.png",
+    "e5.png",
+    "sub dir/ü c.png",
+]
+"""The order in which `many` are done: threes of one size as they fill up, then what is left."""
+
+
+@pytest.fixture
+def many(photos: Path) -> Path:
+    """Twelve photographs of two sizes, of which one cannot be read."""
+    for i, name in enumerate(
+        ["b.png", "sub dir/ü c.png", "a.png", "sub dir/ü c.png", "b.png", "a.png", "sub dir/ü c.png"]
+    ):
+        (photos / f"e{i}.png").write_bytes((photos / name).read_bytes())
+    (photos / "c broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
+    return photos
+
+
+def _order(recorder: Recorder) -> list[str]:
+    """Of the images that could be read."""
+    return [report.name for report in recorder.reports if report.name != "c broken.jpg"]
+
+
+@pytest.mark.parametrize("mode", ["sparse", "semi-dense"])
+def test_several_devices_make_the_file_of_one(
+    many: Path, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract(many, tmp_path / "cpu.h5", mode=mode, top_k=50, device="cpu")
+    extract(many, tmp_path / "cpus.h5", mode=mode, top_k=50, device="cpu,cpu")
+    assert same(tmp_path / "cpu.h5", tmp_path / "cpus.h5")
+    for count in (1, 2):
+        _on_gpus(monkeypatch, count)
+        recorder = Recorder()
+        summary = extract(many, tmp_path / f"{count}.h5", mode=mode, top_k=50, listener=recorder)
+        assert summary.device == ",".join(f"cuda:{i}" for i in range(count))
+        assert (summary.done, [name for name, _ in summary.failures]) == (11, ["c broken.jpg"])
+        assert same(tmp_path / "cpu.h5", tmp_path / f"{count}.h5")
+        assert _order(recorder) == IN_BATCHES
+
+
+def test_devices_work_at_once_and_the_one_that_is_free_takes_the_next_batch(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_have_begun, three_batches_more = threading.Barrier(2), threading.Event()
+    seen: dict[str, list[str]] = {"cuda:0": [], "cuda:1": []}
+
+    def before(device: str, photos: Sequence[Photo]) -> None:
+        if not seen[device]:
+            both_have_begun.wait(20)
+        seen[device] += [photo.name for photo in photos]
+        if len(seen["cuda:0"]) + len(seen["cuda:1"]) >= 10:
+            three_batches_more.set()
+        if "a.png" in seen[device]:
+            assert three_batches_more.wait(20)
+
+    _on_gpus(monkeypatch, 2, before)
+    recorder = Recorder()
+    assert extract(many, tmp_path / "out.h5", listener=recorder).done == 11
+    slow, fast = sorted(seen.values(), key=lambda names: "a.png" not in names)
+    assert slow[:3] == IN_BATCHES[:3]
+    assert fast[:7] == IN_BATCHES[3:10]
+    assert _order(recorder) == IN_BATCHES
+
+
+def test_a_device_without_memory_for_its_batch_costs_no_image_and_changes_no_order(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def before(device: str, photos: Sequence[Photo]) -> None:
+        if device == "cuda:0" and len(photos) > 1:
+            raise torch.OutOfMemoryError
+        if photos[0].name == "b.png":
+            raise ImageError("b.png: too odd")
+
+    for count in (1, 2):
+        _on_gpus(monkeypatch, count, before)
+        recorder = Recorder()
+        summary = extract(many, tmp_path / f"{count}.h5", listener=recorder)
+        assert sorted(name for name, _ in summary.failures) == ["b.png", "c broken.jpg"]
+        assert _order(recorder) == IN_BATCHES
+    assert same(tmp_path / "1.h5", tmp_path / "2.h5")
+
+
+def test_a_run_on_a_gpu_that_is_left_early_leaves_nothing_running(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Impatient(Recorder):
+        def update(self, report: Report) -> None:
+            if report.status is Status.OK:
+                raise KeyboardInterrupt
+
+    _on_gpus(monkeypatch, 1)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        extract(many, tmp_path / "out.h5", listener=Impatient())
+    assert caught.traceback  # it holds on to the run's frames, as whoever handles the error does
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("xfeat")]
+    assert cv2.getNumThreads() == 2
+    cv2.setNumThreads(before)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("device", ["cuda:0,cuda:0", "cuda:7", "cpu,cuda:0", "cuda:0,cuda:1", "cpu,", "cpu;cpu"])
+def test_devices_that_are_not_there_are_one_clear_line(photos: Path, tmp_path: Path, device: str) -> None:
+    with pytest.raises(UsageError, match=r"^--device [^\n]*: [^\n]*$"):
+        extract(photos, tmp_path / "out.h5", device=device)
+    assert not (tmp_path / "out.h5").exists()
 
 
 def test_descriptors_are_rounded_as_numpy_does(photos: Path, tmp_path: Path) -> None:

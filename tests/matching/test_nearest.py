@@ -8,6 +8,8 @@ from xfeat_cli.matching import nearest
 from xfeat_cli.matching.nearest import mutual_nearest, nearest_of_pairs, normalised
 from xfeat_cli.types import Matches
 
+from ..one_device import DEVICE, OneDevice
+
 
 def _descriptors(seed: int, count: int, dim: int = 64) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
@@ -196,3 +198,19 @@ def test_the_number_of_threads_changes_nothing(threads: int) -> None:
 
 def test_no_pairs_give_no_matches() -> None:
     assert nearest_of_pairs([], -1, 1) == []
+
+
+@pytest.mark.parametrize("ratio", [1, 0.9])
+def test_a_gpu_is_not_waited_for_before_the_one_transfer(ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    transferred: list[tuple[torch.Size, torch.Size]] = []
+
+    def transfer(columns: torch.Tensor, scores: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        transferred.append((columns.shape, scores.shape))
+        return np.full(columns.shape, -1, np.int32), np.zeros(scores.shape, np.float32)
+
+    monkeypatch.setattr(nearest, "_to_host", transfer)
+    one, two = torch.empty(50, 64, device=DEVICE), torch.empty(40, 64, device=DEVICE)
+    with OneDevice():
+        pair = normalised(one, torch.float16), normalised(two, torch.float16)
+        assert len(nearest_of_pairs([pair] * 3, 0.8, ratio)) == 3
+    assert transferred == [((3, 50), (3, 50))]

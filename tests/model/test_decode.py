@@ -306,45 +306,6 @@ def test_both_ways_to_find_peaks_agree(size: tuple[int, int], top_k: int, masked
         torch.testing.assert_close(scores[i][keep[i]], scores_cpu[i][keep_cpu[i]], atol=1e-6, rtol=0)
 
 
-class _Reached(Exception):
-    pass
-
-
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("semi_dense", [False, True])
-def test_a_gpu_is_not_waited_for_before_the_one_transfer(
-    monkeypatch: pytest.MonkeyPatch, masked: bool, semi_dense: bool
-) -> None:
-    """Tensors without data stand for those of a GPU: whatever asks for a value fails."""
-
-    def transfer(
-        keep: Tensor, points: Tensor, scores: Tensor, descriptors: Tensor, scales: Tensor | None = None
-    ) -> None:
-        assert (keep.shape, points.shape, descriptors.shape) == ((2, 50), (2, 50, 2), (2, 50, 64))
-        raise _Reached
-
-    monkeypatch.setattr(decode, "_kept", transfer)
-    size = (60, 90)
-    mask = np.ones((2, *size), bool) if masked else None
-    images = decode.prepare(torch.empty(2, *size, device="meta"))
-    assert images.shape == (2, 1, 64, 96)
-    if semi_dense:
-        passes = [
-            (torch.empty(2, 64, *cells, device="meta"), torch.empty(2, 1, *cells, device="meta"))
-            for cells in ((8, 8), (12, 16))
-        ]
-        with pytest.raises(_Reached):
-            decode.semi_dense(passes, size, 50, 0.0, mask)
-        return
-    heads = (
-        torch.empty(2, 64, 8, 12, device="meta"),
-        torch.empty(2, 64, 96, device="meta"),
-        torch.empty(2, 1, 8, 12, device="meta"),
-    )
-    with pytest.raises(_Reached):
-        decode.sparse(heads, size, 50, THRESHOLD, mask)
-
-
 def test_the_one_transfer_keeps_what_belongs_together() -> None:
     random = torch.Generator().manual_seed(0)
     points, scores, descriptors = (torch.rand(2, 5, *more, generator=random) for more in ((2,), (), (64,)))
@@ -387,7 +348,7 @@ def test_semi_dense_scores_are_the_reliability_of_the_cells() -> None:
 
 def test_masked_out_pixels_hold_no_keypoint_and_the_others_stay() -> None:
     heatmap = _random_heatmap(6, 1, 96, 128)
-    mask = np.zeros((1, 96, 128), bool)
+    mask = torch.zeros(1, 96, 128, dtype=torch.bool)
     mask[0, 17:80, 23:101] = True
     mask[0, 40:50, 40:50] = False
     heads = _heads(heatmap)
@@ -404,7 +365,7 @@ def test_masked_out_pixels_hold_no_keypoint_and_the_others_stay() -> None:
 def test_masked_out_cells_hold_no_feature_and_the_others_stay() -> None:
     size = (80, 80)
     heads = [_heads(torch.zeros(scaled)) for scaled in decode.semi_dense_sizes(size)]
-    mask = np.ones((1, *size), bool)
+    mask = torch.ones(1, *size, dtype=torch.bool)
     mask[0, :, 40:] = False
     (free,) = decode.semi_dense(heads, size, 10_000, 0.0)
     (masked,) = decode.semi_dense(heads, size, 10_000, 0.0, mask)
@@ -414,6 +375,6 @@ def test_masked_out_cells_hold_no_feature_and_the_others_stay() -> None:
 
 
 def test_everything_masked_out_is_a_result() -> None:
-    mask = np.zeros((1, 48, 40), bool)
+    mask = torch.zeros(1, 48, 40, dtype=torch.bool)
     (decoded,) = decode.sparse(_heads(_bumps((48, 40), (9, 9))), (48, 40), 100, THRESHOLD, mask)
     assert len(decoded.points) == 0

@@ -12,7 +12,12 @@ from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import Photo, to_gray
 from xfeat_cli.model import decode
 from xfeat_cli.model.decode import scaled
+from xfeat_cli.model.network import XFeatNetwork
 from xfeat_cli.model.runtime import Runtime
+from xfeat_cli.model.torch_network import TorchNetwork, folded_network
+from xfeat_cli.model.weights import load
+
+from ..one_device import DEVICE, OneDevice
 
 MODES = ["sparse", "semi-dense"]
 
@@ -140,7 +145,9 @@ class _FakeRuntime:
     """Heads with one bump at pixel (10, 20) of whatever the network sees."""
 
     device = torch.device("cpu")
-    upload = staticmethod(torch.from_numpy)
+
+    def upload(self, arrays: Sequence[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(arrays))
 
     def sparse_heads(self, image: torch.Tensor, grids: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         batch, _, height, width = image.shape
@@ -291,6 +298,55 @@ def test_bf16_finds_the_same_keypoints(sparse: XFeat, photograph: np.ndarray) ->
     distance = np.linalg.norm(exact.keypoints[:, None] - rough.keypoints, axis=-1)
     assert (distance.min(1) < 1).mean() > 0.95
     assert (distance.min(1) < 0.1).mean() > 0.9
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_fp16_as_on_a_gpu_finds_the_same_features(mode: str, photograph: np.ndarray) -> None:
+    model = XFeat(mode=mode, precision="fp32", device="cpu")
+    exact = model.detect(photograph)
+    model.runtime._network = TorchNetwork(folded_network(load("default")), torch.device("cpu"), torch.float16)
+    rough = model.detect(photograph)
+    distance = np.linalg.norm(exact.keypoints[:, None] - rough.keypoints, axis=-1)
+    shared = distance.min(1) < 0.05
+    assert shared.mean() > 0.99
+    one, two = exact.descriptors[shared], rough.descriptors[distance.argmin(1)[shared]]
+    cosine = (one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
+    assert not np.array_equal(one, two)
+    assert cosine.min() > 0.999
+
+
+class _Reached(Exception):
+    pass
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_gpu_is_not_waited_for_before_the_one_transfer(
+    mode: str, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def transfer(
+        keep: torch.Tensor,
+        points: torch.Tensor,
+        scores: torch.Tensor,
+        descriptors: torch.Tensor,
+        scales: torch.Tensor | None = None,
+    ) -> None:
+        assert (keep.shape, points.shape, descriptors.shape) == ((3, 50), (3, 50, 2), (3, 50, 64))
+        assert {part.dtype for part in (points, scores, descriptors)} == {torch.float32}
+        assert (scales is None) == (mode == "sparse")
+        raise _Reached
+
+    def upload(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+        return torch.empty(len(arrays), *arrays[0].shape, dtype=torch.from_numpy(arrays[0]).dtype, device=DEVICE)
+
+    model = XFeat(mode=mode, device="cpu", top_k=50, batch_size=3)
+    model.runtime.device, model.runtime.upload = DEVICE, upload  # type: ignore[method-assign]
+    with DEVICE:
+        model.runtime._network = TorchNetwork(XFeatNetwork().requires_grad_(False), DEVICE, torch.float16)
+    monkeypatch.setattr(decode, "_kept", transfer)
+    photos = [_photo(np.zeros((60, 90), np.uint8), np.ones((60, 90), bool) if masked and i else None) for i in range(3)]
+    with pytest.raises(_Reached), OneDevice():
+        model.detect_photos(photos)
 
 
 class _FullDevice:

@@ -10,16 +10,15 @@ from xfeat_cli.errors import WeightsError
 from xfeat_cli.model import refiner as module
 from xfeat_cli.model.network import Refiner, XFeatNetwork
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.model.weights import Weights, WeightsInfo
 
 
-def _runtime(*modules: torch.nn.Module, precision: Precision = Precision.FP32) -> Runtime:
+def _blocked(*modules: torch.nn.Module, precision: Precision = Precision.FP32) -> BlockedRefiner:
     state: dict[str, torch.Tensor] = {}
     for one in modules:
         state |= one.state_dict()
     info = WeightsInfo("mine", Path("mine.safetensors"), "0" * 64, {}, len(modules) > 1, 0.8, "corner", 0)
-    return Runtime(Weights(info, state), "cpu", precision)
+    return BlockedRefiner(Weights(info, state), torch.device("cpu"), precision)
 
 
 def _refiner() -> Refiner:
@@ -41,7 +40,7 @@ def test_blocks_leave_the_answers(count: int, monkeypatch: pytest.MonkeyPatch) -
     d0, d1 = torch.randn(2, count, 64)
     with torch.inference_mode():
         expected = refiner(d0, d1)
-    found = BlockedRefiner(_runtime(XFeatNetwork(), refiner))(d0, d1)
+    found = _blocked(XFeatNetwork(), refiner)(d0, d1)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
@@ -49,10 +48,9 @@ def test_blocks_leave_the_answers(count: int, monkeypatch: pytest.MonkeyPatch) -
 def test_bf16_stays_within_its_rounding() -> None:
     refiner = _refiner()
     d0, d1 = torch.randn(2, 40, 64)
-    runtime = _runtime(XFeatNetwork(), refiner, precision=Precision.BF16)
     with torch.inference_mode():
         expected = refiner(d0, d1)
-    found = BlockedRefiner(runtime)(d0.half(), d1.half())
+    found = _blocked(XFeatNetwork(), refiner, precision=Precision.BF16)(d0.half(), d1.half())
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected)
     assert (found - expected).abs().max() < 0.05 * expected.std()
@@ -60,4 +58,4 @@ def test_bf16_stays_within_its_rounding() -> None:
 
 def test_without_a_refiner_there_is_one_clear_error() -> None:
     with pytest.raises(WeightsError, match="no match refiner"):
-        BlockedRefiner(_runtime(XFeatNetwork()))
+        _blocked(XFeatNetwork())

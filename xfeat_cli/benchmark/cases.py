@@ -190,7 +190,7 @@ class Cases:
         xfeat = self._xfeat(Mode.SEMI_DENSE)
         one, two = xfeat.detect_photos([_photo(self._gray(i, size)) for i in (0, 1)])
         d0, d1 = (torch.from_numpy(f.descriptors).to(self.device) for f in (one, two))
-        matches, refiner = mutual_nearest(d0, d1), BlockedRefiner(xfeat.runtime)
+        matches, refiner = mutual_nearest(d0, d1), BlockedRefiner(self._weights, self.device, self.precision)
         return Case(
             name,
             lambda: self._baseline.refine(one, two, matches),

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from xfeat_cli.benchmark.canvas import BLUE, PALE, blank, save_png, write
 from xfeat_cli.benchmark.report import BenchReport
+from xfeat_cli.canvas import BLUE, PALE, blank, save_png, write
 
 _ROW = 44
 _LEFT, _BARS, _RIGHT = 250, 560, 270

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from xfeat_cli.benchmark.canvas import BLUE, INK, PALE, blank, save_png, text_width, write
 from xfeat_cli.benchmark.growth import Growth, GrowthReport, fit, larger_half
+from xfeat_cli.canvas import BLUE, INK, PALE, blank, save_png, text_width, write
 
 _WIDTH, _HEIGHT = 360, 300
 _LEFT, _TOP, _RIGHT, _BOTTOM = 62, 62, 24, 46

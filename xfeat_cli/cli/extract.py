@@ -12,7 +12,7 @@ import typer
 from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import (
     BackendOption,
-    DeviceOption,
+    DevicesOption,
     GridsOption,
     JsonOption,
     OverwriteOption,
@@ -62,7 +62,7 @@ def extract(
             "--batch-size", min=1, show_default="16 on CUDA", help="Images of one size that a GPU sees at once."
         ),
     ] = _DEFAULT.batch_size,
-    device: DeviceOption = _DEFAULT.device,
+    device: DevicesOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     backend: BackendOption = _DEFAULT.backend,
     workers: Annotated[

@@ -67,8 +67,8 @@ def growth(
 
       xfeat bench growth --only match_pairs --pairs 100,600,1500 --json
     """
-    from xfeat_cli.benchmark.canvas import check_png
     from xfeat_cli.benchmark.growth import growth as run
+    from xfeat_cli.canvas import check_png
 
     if plot is not None:
         check_png(plot)

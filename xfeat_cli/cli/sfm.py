@@ -13,7 +13,7 @@ from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import (
     CameraModelOption,
     CameraPerFolderOption,
-    DeviceOption,
+    DevicesOption,
     JsonOption,
     LoopClosureOption,
     LoopPeriodOption,
@@ -71,7 +71,7 @@ def sfm(
         float, typer.Option("--radius", metavar="PX", min=0.01, help="Semi-dense: points within it are one keypoint.")
     ] = AggregateConfig().radius,
     threads: ThreadsOption = _COLMAP.threads,
-    device: DeviceOption = _EXTRACT.device,
+    device: DevicesOption = _EXTRACT.device,
     precision: PrecisionOption = _EXTRACT.precision,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,

@@ -14,20 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xfeat_cli.config import ExtractConfig
+from xfeat_cli.config import Mode
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
-from xfeat_cli.model import decode
+from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.synthesis import geometry, light
 from xfeat_cli.synthesis.pairs import CANVAS_PER_VIEW, Pairs, make_pairs
-from xfeat_cli.types import Features, FloatArray
+from xfeat_cli.types import FloatArray
 
 ACCURACIES_PX = (1.0, 3.0, 5.0)
 _REPEATED_PX = 3.0
 _CORRECT_PX = 3.0
-_TOP_K = {"sparse": 1024, "semi-dense": 2048}
-_DEFAULT = ExtractConfig()
+_TOP_K = {Mode.SPARSE: 1024, Mode.SEMI_DENSE: 2048}
 _MULTIPLE = 32
 _KEPT_CORRECT = 0.999
 """A robust estimator rejects wrong matches but brings back no correct ones, and real change is harder than this."""
@@ -59,20 +58,22 @@ def evaluate_warps(
     runtime: Runtime, photos: Sequence[Tensor], pairs: int, seed: int = 0, min_confidence: float | None = None
 ) -> WarpAccuracy:
     """Measure on `pairs` pairs of views of photographs (h, w) uint8, taken in turn; the same seed gives the same."""
+    modes = (Mode.SPARSE, Mode.SEMI_DENSE) if runtime.info.has_refiner else (Mode.SPARSE,)
+    xfeat = {mode: XFeat(mode=mode, top_k=_TOP_K[mode], resize=0, runtime=runtime) for mode in modes}
     generator = torch.Generator().manual_seed(seed)
     errors, cosines, found, refined, kept = [], [], [], [], []
     for number in range(pairs):
         pair = _pair(generator, photos[number % len(photos)])
-        size = (pair.to0.shape[1], pair.to0.shape[2])
-        one, two = (_sparse(runtime, image) for image in (pair.image0, pair.image1))
+        images = [image[0, 0].numpy() for image in (pair.image0, pair.image1)]
+        one, two = xfeat[Mode.SPARSE].detect(images)
         matches = mutual_nearest(torch.from_numpy(one.descriptors), torch.from_numpy(two.descriptors))
         first, second = matches.indices.T
         error, seen = _errors(pair, one.keypoints[first], two.keypoints[second])
         errors.append(np.linalg.norm(error[seen], axis=1))
         cosines.append(matches.scores[seen])
         found.append(_distances_to_nearest(pair, one.keypoints, two.keypoints))
-        if runtime.info.has_refiner:
-            dense0, dense1 = (_semi_dense(runtime, image, size) for image in (pair.image0, pair.image1))
+        if Mode.SEMI_DENSE in xfeat:
+            dense0, dense1 = xfeat[Mode.SEMI_DENSE].detect(images)
             cells = mutual_nearest(torch.from_numpy(dense0.descriptors), torch.from_numpy(dense1.descriptors))
             points = refine(runtime.refine, dense0, dense1, cells, min_confidence, runtime.labels)
             error, seen = _errors(pair, points.points0, points.points1)
@@ -115,29 +116,6 @@ def _pair(generator: torch.Generator, photo: Tensor) -> Pairs:
     view = tuple(max(_MULTIPLE, int(side / CANVAS_PER_VIEW) // _MULTIPLE * _MULTIPLE) for side in photo.shape)
     canvas = photo[None, None].float() / 255
     return make_pairs(generator, canvas, (view[0], view[1]), geometry.EVALUATED, light.EVALUATED)
-
-
-def _sparse(runtime: Runtime, image: Tensor) -> Features:
-    size = (image.shape[2], image.shape[3])
-    heads = runtime.sparse_heads(decode.prepare(image[:, 0].to(runtime.device)), _DEFAULT.grids)
-    return _features(decode.sparse(heads, size, _TOP_K["sparse"], _DEFAULT.detection_threshold)[0], size)
-
-
-def _semi_dense(runtime: Runtime, image: Tensor, size: tuple[int, int]) -> Features:
-    gray = image[:, 0].to(runtime.device)
-    passes = [runtime.cells(decode.prepare(decode.scaled(gray, s))) for s in decode.semi_dense_sizes(size)]
-    return _features(decode.semi_dense(passes, size, _TOP_K["semi-dense"], runtime.labels.reference)[0], size)
-
-
-def _features(decoded: decode.Decoded, size: tuple[int, int]) -> Features:
-    scales = None if decoded.scales is None else decoded.scales.cpu().numpy()
-    return Features(
-        decoded.points.cpu().numpy(),
-        decoded.scores.cpu().numpy(),
-        decoded.descriptors.float().cpu().numpy(),
-        (size[1], size[0]),
-        scales,
-    )
 
 
 def _true_places(pair: Pairs, points1: FloatArray) -> tuple[FloatArray, np.ndarray]:

@@ -1,15 +1,17 @@
 """Features of a whole collection of photographs: decode, network and writing overlap; resumable.
 
-On a CPU a worker takes an image from its file to its features, on one thread. For a GPU workers decode, and one thread
-gathers batches of images of one size.
+On a CPU a worker takes an image from its file to its features, on one thread. For GPUs workers decode, one thread
+gathers batches of images of one size, and each batch goes to a GPU that is free.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -18,8 +20,9 @@ from xfeat_cli.config import ExtractConfig, Mode
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
-from xfeat_cli.jobs.writing import Writer
+from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.model.cores import in_order
+from xfeat_cli.model.devices import resolve_devices
 from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.processor import usable_cores
 from xfeat_cli.store import Store, features_entry
@@ -41,8 +44,9 @@ def extract(
     """Extract the features of all photographs of a folder into an HDF5 file that hloc reads.
 
     images: a folder, walked recursively, or one image; image_list: names within the folder, instead of all of it.
-    config, options: see `ExtractConfig`. masks: folder of `name.jpg.png`, black = ignore. workers: images that are
-    computed at once on a CPU, or decoded at once for a GPU.
+    config, options: see `ExtractConfig`; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
+    masks: folder of `name.jpg.png`, black = ignore. workers: images that are computed at once on a CPU, or decoded at
+    once for GPUs.
     An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped; one with
     other options, weights or changed images is refused unless `overwrite`.
     Raises UsageError, WeightsError, StoreError.
@@ -52,8 +56,10 @@ def extract(
     images, output = Path(images), Path(output)
     mask_folder = _mask_folder(masks)
     files = find_images(images, image_list)
-    xfeat = XFeat(config)
-    summary = Summary(str(output), device=str(xfeat.runtime.device), precision=xfeat.runtime.precision.value)
+    devices = resolve_devices(config.device)
+    extractors = [XFeat(config, device=str(device)) for device in dict.fromkeys(devices)]
+    xfeat = extractors[0]
+    summary = Summary(str(output), device=",".join(map(str, devices)), precision=xfeat.runtime.precision.value)
     tally = Tally(summary, listener)
     kind = "features" if xfeat.config.mode is Mode.SPARSE else "semi-dense features"
     with Store.open(output, kind, _provenance(xfeat, mask_folder), overwrite=overwrite) as store:
@@ -61,16 +67,14 @@ def extract(
         tally.start(len(files))
         for file in skipped:
             tally.add(Report(file.name, Status.SKIPPED))
-        with Writer() as writer:
-            on_cpu = xfeat.runtime.device.type == "cpu"
-            detected = _detected_by_workers if on_cpu else _detected_in_batches
-            for photo, features in detected(todo, xfeat, mask_folder, workers or default_workers(on_cpu), tally):
+        on_cpu = xfeat.runtime.device.type == "cpu"
+        detect = _detected_by_workers if on_cpu else _detected_in_batches
+        detected = detect(todo, extractors, mask_folder, workers or default_workers(on_cpu), tally)
+        with Writer() as writer, closing(detected):
+            for photo, features in detected:
                 writer.put(lambda photo=photo, features=features: _write(store, photo, features))  # type: ignore[misc]
                 tally.add(_report(photo, features))
-        if summary.nothing_done:
-            store.discard()
-        else:
-            store.finish()
+        conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -143,8 +147,11 @@ def _has_changed(file: ImageFile, attributes: dict[str, Any], masks: Path | None
 
 
 def _detected_by_workers(
-    files: list[ImageFile], xfeat: XFeat, masks: Path | None, workers: int, tally: Tally
-) -> Iterator[tuple[Photo, Features]]:
+    files: list[ImageFile], extractors: list[XFeat], masks: Path | None, workers: int, tally: Tally
+) -> Generator[tuple[Photo, Features], None, None]:
+    """On a CPU, which is one extractor's whatever the number of workers."""
+    (xfeat,) = extractors
+
     def work(file: ImageFile) -> tuple[Photo, Features]:
         photo = read_photo(file, xfeat.config.resize, masks)
         return photo, xfeat.detect_photos([photo])[0]
@@ -157,34 +164,57 @@ def _detected_by_workers(
 
 
 def _detected_in_batches(
-    files: list[ImageFile], xfeat: XFeat, masks: Path | None, workers: int, tally: Tally
-) -> Iterator[tuple[Photo, Features]]:
-    """Decode ahead on threads, batch photographs of one size, detect."""
+    files: list[ImageFile], extractors: list[XFeat], masks: Path | None, workers: int, tally: Tally
+) -> Generator[tuple[Photo, Features], None, None]:
+    """Decode ahead on threads, deal batches to the extractors; in the batches' order, whichever is done first."""
+    free: SimpleQueue[XFeat] = SimpleQueue()
+    for xfeat in extractors:
+        free.put(xfeat)
+
+    def work(photos: list[Photo]) -> list[Features | ImageError]:
+        xfeat = free.get()
+        try:
+            return _detect(photos, xfeat)
+        finally:
+            free.put(xfeat)
+
+    photos = _photos(files, extractors[0].config.resize, masks, workers, tally)
+    batches = _batches(photos, min(xfeat.batch_size for xfeat in extractors))
+    with closing(in_order(work, batches, len(extractors))) as done, closing(photos):
+        for batch, future in done:
+            for photo, found in zip(batch, future.result(), strict=True):
+                if isinstance(found, ImageError):
+                    tally.add(Report(photo.name, Status.FAILED, error=str(found)))
+                else:
+                    yield photo, found
+
+
+def _batches(photos: Iterable[Photo], size: int) -> Iterator[list[Photo]]:
+    """Photographs of one gray size, at most `size` together. Few wait for others of theirs: memory stays flat."""
     waiting: dict[tuple[int, ...], list[Photo]] = {}
-    for photo in _photos(files, xfeat.config.resize, masks, workers, tally):
+    for photo in photos:
         group = waiting.setdefault(photo.gray.shape, [])
         group.append(photo)
-        if len(group) >= xfeat.batch_size:
-            yield from _detect(waiting.pop(photo.gray.shape), xfeat, tally)
-        elif sum(map(len, waiting.values())) > 4 * xfeat.batch_size:
-            yield from _detect(waiting.pop(max(waiting, key=lambda size: len(waiting[size]))), xfeat, tally)
-    for group in waiting.values():
-        yield from _detect(group, xfeat, tally)
+        if len(group) >= size:
+            yield waiting.pop(photo.gray.shape)
+        elif sum(map(len, waiting.values())) > 4 * size:
+            yield waiting.pop(max(waiting, key=lambda shape: len(waiting[shape])))
+    yield from waiting.values()
 
 
-def _detect(photos: list[Photo], xfeat: XFeat, tally: Tally) -> Iterator[tuple[Photo, Features]]:
+def _detect(photos: list[Photo], xfeat: XFeat) -> list[Features | ImageError]:
     """Detect on a batch; if it fails as a whole, image by image, so that one image costs no other."""
     try:
-        yield from list(zip(photos, xfeat.detect_photos(photos), strict=True))
+        return [*xfeat.detect_photos(photos)]
     except ImageError as error:
         if len(photos) == 1:
-            tally.add(Report(photos[0].name, Status.FAILED, error=str(error)))
-            return
-        for photo in photos:
-            yield from _detect([photo], xfeat, tally)
+            return [error]
+        return [found for photo in photos for found in _detect([photo], xfeat)]
 
 
-def _photos(files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally) -> Iterator[Photo]:
+def _photos(
+    files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally
+) -> Generator[Photo, None, None]:
     """Decoded photographs in the files' order, at most a few ahead."""
     for file, future in in_order(lambda file: read_photo(file, resize, masks), files, workers):
         try:

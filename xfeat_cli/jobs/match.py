@@ -14,7 +14,7 @@ from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
 from xfeat_cli.jobs.lighterglue import LighterGlueMatcher
 from xfeat_cli.jobs.matcher import SHARED_IMAGES, Matcher
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
-from xfeat_cli.jobs.writing import Writer
+from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.model.allocation import give_back_freed_memory
 from xfeat_cli.pairs import Pair, read_pairs, unique
 from xfeat_cli.store import (
@@ -78,10 +78,7 @@ def match(
                     attributes = {f"digest{i}": digest for i, digest in enumerate(found.digests)}
                     writer.put(lambda p=pair, f=found, a=attributes: store.put(pair_name(*p), f.entry, a))  # type: ignore[misc]
                     tally.add(Report(" ".join(pair), Status.OK, len(found.matches), details=_names(pair)))
-            if summary.nothing_done:
-                store.discard()
-            else:
-                store.finish()
+            conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
 

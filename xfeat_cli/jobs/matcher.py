@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfeat_cli.config import Backend, MatchConfig
+from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import StoreError, UsageError, WeightsError
 from xfeat_cli.matching.labels import LABELS
 from xfeat_cli.matching.nearest import nearest_of_pairs, normalised
@@ -24,7 +24,7 @@ from xfeat_cli.matching.threads import single_threaded_pool
 from xfeat_cli.model import weights
 from xfeat_cli.model.devices import resolve_devices, workers
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_precision
+from xfeat_cli.model.runtime import DTYPES, resolve_precision
 from xfeat_cli.model.weights import Weights
 from xfeat_cli.pairs import Pair
 from xfeat_cli.store import SEMI_DENSE_FEATURES, FeaturesReader, matches_entry, point_matches_entry
@@ -152,10 +152,7 @@ class Matcher:
         return -1.0 if self.semi_dense else float(self._reader.attributes.get("xfeat_min_cossim", -1.0))
 
     def _refiners_of(self, loaded: Weights) -> dict[torch.device, BlockedRefiner]:
-        return {
-            device: BlockedRefiner(Runtime(loaded, str(device), self.precision, Backend.TORCH))
-            for device in {*self.devices}
-        }
+        return {device: BlockedRefiner(loaded, device, self.precision) for device in {*self.devices}}
 
     def _refining_weights(self) -> Weights:
         """Those that the features were made with, by their sha256."""

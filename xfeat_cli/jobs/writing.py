@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
+from xfeat_cli.jobs.progress import Summary
+from xfeat_cli.store import Store
+
 
 class Writer:
     """Runs the given calls one after another on a thread of its own.
@@ -44,3 +47,11 @@ class Writer:
                     call()
                 except BaseException as error:  # handed to the thread that calls `put`
                     self._error = error
+
+
+def conclude(store: Store, summary: Summary) -> None:
+    """Give the file its name, or leave none where nothing was done."""
+    if summary.nothing_done:
+        store.discard()
+    else:
+        store.finish()

@@ -105,10 +105,19 @@ def _matches(
     first = torch.full_like(column_best, count, dtype=torch.long)
     first.scatter_reduce_(1, index, torch.where(keep, rows, count), "amin")
     keep &= first.gather(1, index) == rows
-    ends = keep.sum(1).cumsum(0)[:-1].cpu().numpy()
-    indices = torch.stack([rows[keep], index[keep]], 1).int().cpu().numpy()
-    scores = best[keep].cpu().numpy()
-    return [Matches(*pair) for pair in zip(np.split(indices, ends), np.split(scores, ends), strict=True)]
+    return [_kept(*pair) for pair in zip(*_to_host(torch.where(keep, index, -1), best), strict=True)]
+
+
+def _to_host(columns: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Both (B, N), in one transfer, whose size the matches do not decide: a GPU is waited for once."""
+    packed = torch.stack([columns.int(), scores.view(torch.int32)]).cpu()
+    return packed[0].numpy(), packed[1].view(torch.float32).numpy()
+
+
+def _kept(columns: np.ndarray, scores: np.ndarray) -> Matches:
+    """columns (N,): each row's match or −1; scores (N,)."""
+    rows = np.flatnonzero(columns >= 0)
+    return Matches(np.stack([rows.astype(np.int32), columns[rows]], 1), scores[rows])
 
 
 def _search_batch(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ And the result of an image depends on nothing but the image: torch's kernels may
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import TypeVar
@@ -37,11 +37,11 @@ def single_threaded() -> Iterator[None]:
 
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[tuple[Item, Future[Result]]]:
+) -> Generator[tuple[Item, Future[Result]], None, None]:
     """Each item with the finished call of the function on it, in the items' order; `workers` run at once.
 
     Items are taken, and results held, at most a few ahead. While it runs, torch has one thread in each worker, and
-    OpenCV, whose threads are the process's, one in all.
+    OpenCV, whose threads are the process's, one in all: of two where one feeds the other, that one is to close first.
     """
     before = cv2.getNumThreads()
     pending: deque[tuple[Item, Future[Result]]] = deque()

@@ -56,16 +56,15 @@ def sparse(
     size: tuple[int, int],
     top_k: int,
     threshold: float,
-    mask: np.ndarray | None = None,
+    mask: Tensor | None = None,
 ) -> list[Decoded]:
     """Decode a batch. heads: descriptors, heatmap (B, ·, ·), reliability, as `Runtime.sparse_heads` gives them.
 
-    size: (H, W) before padding. mask: (B, H, W) bool, False = no keypoint here.
+    size: (H, W) before padding. mask: (B, H, W) bool on the heads' device, False = no keypoint here.
     """
     features, heatmap, reliability = heads
     heatmap = heatmap[:, : size[0], : size[1]].contiguous()
-    allowed = None if mask is None else torch.from_numpy(mask).to(heatmap.device)
-    points, scores, is_keypoint = find_peaks(heatmap, reliability.float(), top_k, threshold, allowed)
+    points, scores, is_keypoint = find_peaks(heatmap, reliability.float(), top_k, threshold, mask)
     descriptors = _sample_descriptors(features, points)
     return _kept(is_keypoint, points, scores, descriptors)
 
@@ -89,7 +88,7 @@ def semi_dense(
     size: tuple[int, int],
     top_k: int,
     reference: float,
-    mask: np.ndarray | None = None,
+    mask: Tensor | None = None,
 ) -> list[Decoded]:
     """Decode a batch from the heads of its two scaled images. size: (H, W) of the image before scaling.
 
@@ -203,18 +202,18 @@ def _cells(
     scaled_size: tuple[int, int],
     size: tuple[int, int],
     reference: float,
-    mask: np.ndarray | None,
+    mask: Tensor | None,
 ) -> _Cells:
     rows, columns = (max(0, int((side - 0.5 - reference) // CELL) + 1) for side in scaled_size)
     stretch_y, stretch_x = size[0] / scaled_size[0], size[1] / scaled_size[1]
-    x = rescale(torch.arange(columns) * float(CELL) + reference, stretch_x)
-    y = rescale(torch.arange(rows) * float(CELL) + reference, stretch_y)
+    device = reliability.device
+    x = rescale(torch.arange(columns, device=device) * float(CELL) + reference, stretch_x)
+    y = rescale(torch.arange(rows, device=device) * float(CELL) + reference, stretch_y)
     scores = reliability[:, 0, :rows, :columns].flatten(1).float()
     if mask is not None:
-        px, py = x.round().long().clamp_max(size[1] - 1).numpy(), y.round().long().clamp_max(size[0] - 1).numpy()
-        allowed = mask[:, py[:, None], px[None, :]].reshape(len(mask), -1)
-        scores = scores * torch.from_numpy(allowed).to(scores.device)
-    return _Cells(x.to(scores.device), y.to(scores.device), scores, features, (stretch_x + stretch_y) / 2)
+        px, py = x.round().long().clamp_max(size[1] - 1), y.round().long().clamp_max(size[0] - 1)
+        scores = scores * mask[:, py[:, None], px].flatten(1)
+    return _Cells(x, y, scores, features, (stretch_x + stretch_y) / 2)
 
 
 def _split(available: list[int], top_k: int) -> list[int]:

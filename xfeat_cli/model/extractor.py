@@ -30,16 +30,13 @@ class XFeat:
     """The network with its weights, ready to detect.
 
     `XFeat()` uses the shipped weights and every default of `ExtractConfig`; `XFeat(top_k=2000, mode="semi-dense")`
-    changes some. Raises WeightsError, UsageError.
+    changes some. runtime: a network to use instead of the one that weights, device, precision and backend describe.
+    Raises WeightsError, UsageError.
     """
 
-    def __init__(self, config: ExtractConfig | None = None, **options: Any) -> None:
+    def __init__(self, config: ExtractConfig | None = None, *, runtime: Runtime | None = None, **options: Any) -> None:
         self.config = _checked(replace(config or ExtractConfig(), **options))
-        config = self.config
-        if config.decoding is Decoding.REFERENCE:
-            self.runtime = Runtime(weights.load(config.weights), config.device, Precision.FP32, Backend.TORCH)
-        else:
-            self.runtime = Runtime(weights.load(config.weights), config.device, config.precision, config.backend)
+        self.runtime = runtime or _runtime(self.config)
         if self.config.mode is Mode.SEMI_DENSE:
             self.runtime.require_refiner()
         self.batch_size = self.config.batch_size or self.runtime.batch_size
@@ -67,9 +64,7 @@ class XFeat:
         for i, photo in enumerate(photos):
             by_size.setdefault(photo.gray.shape, []).append(i)
         for members in by_size.values():
-            while members:
-                batch, members = members[: self.batch_size], members[self.batch_size :]
-                results.update(zip(batch, self.detect_photos([photos[i] for i in batch]), strict=True))
+            results.update(zip(members, self.detect_photos([photos[i] for i in members]), strict=True))
         return [results[i] for i in range(len(photos))]
 
     def match(
@@ -97,31 +92,34 @@ class XFeat:
     def detect_photos(self, photos: Sequence[Photo]) -> list[Features]:
         """Features of photographs of one gray size, on the calling thread alone.
 
-        Out of GPU memory, the batch is halved, now and from now on.
+        On a GPU, in batches of at most `batch_size`; where its memory does not hold one, that is halved from then on.
         """
         if self.runtime.device.type == "cpu":
             # The kernels that torch picks, and so the last bits, depend on the batch; on a CPU a batch gains nothing.
             with single_threaded():
                 return [features for photo in photos for features in self._detect([photo])]
-        try:
-            return self._detect(photos)
-        except torch.OutOfMemoryError:
-            if len(photos) == 1:
-                height, width = photos[0].gray.shape
-                raise ImageError(
-                    f"{photos[0].name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu"
-                ) from None
-        half = self.batch_size = len(photos) // 2
-        torch.cuda.empty_cache()
-        return self.detect_photos(photos[:half]) + self.detect_photos(photos[half:])
+        found: list[Features] = []
+        while len(found) < len(photos):
+            batch = photos[len(found) : len(found) + self.batch_size]
+            try:
+                found += self._detect(batch)
+                continue
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise _too_large(batch[0]) from None
+            # Not while the error is handled, since that holds on to the tensors of the failed call.
+            self.batch_size = len(batch) // 2
+            torch.cuda.empty_cache()
+        return found
 
     @torch.inference_mode()
     def _detect(self, photos: Sequence[Photo]) -> list[Features]:
         if self.config.decoding is Decoding.REFERENCE:
             return [_without_masked(self._detect_reference(photo), photo.mask) for photo in photos]
-        gray = self.runtime.upload(np.stack([photo.gray for photo in photos]))
+        gray = self.runtime.upload([photo.gray for photo in photos])
         size = (gray.shape[1], gray.shape[2])
-        mask = _network_masks(photos, size)
+        masks = _network_masks(photos, size)
+        mask = None if masks is None else self.runtime.upload(masks)
         top_k = self.config.features_per_image
         if self.config.mode is Mode.SPARSE:
             heads = self.runtime.sparse_heads(decode.prepare(gray), self.config.grids)
@@ -146,6 +144,13 @@ class XFeat:
         except ImageError as error:
             raise ImageError(f"{photo.name}: {error}") from None
         return replace(features, image_size=photo.size)
+
+
+def _runtime(config: ExtractConfig) -> Runtime:
+    loaded = weights.load(config.weights)
+    if config.decoding is Decoding.REFERENCE:
+        return Runtime(loaded, config.device, Precision.FP32, Backend.TORCH)
+    return Runtime(loaded, config.device, config.precision, config.backend)
 
 
 def _checked(config: ExtractConfig) -> ExtractConfig:
@@ -178,16 +183,23 @@ def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
     return Photo(str(index), gray, size, size)
 
 
-def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-    """The photographs' masks at network size, (B, H, W); None if no photograph has one."""
+def _too_large(photo: Photo) -> ImageError:
+    height, width = photo.gray.shape
+    return ImageError(f"{photo.name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu")
+
+
+def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> list[npt.NDArray[np.bool_]] | None:
+    """The photographs' masks at network size, (H, W) each; None if no photograph has one."""
     if all(photo.mask is None for photo in photos):
         return None
-    masks = np.ones((len(photos), *size), bool)
-    for row, photo in zip(masks, photos, strict=True):
-        if photo.mask is not None:
-            width, height = photo.shown
-            shown = photo.mask[:height, :width].astype(np.uint8)
-            row[:] = cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    masks = []
+    for photo in photos:
+        if photo.mask is None:
+            masks.append(np.ones(size, bool))
+            continue
+        width, height = photo.shown
+        shown = photo.mask[:height, :width].astype(np.uint8)
+        masks.append(cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
     return masks
 
 

@@ -8,17 +8,23 @@ from pathlib import Path
 
 import torch
 
-_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
-"""As Linux names them in /proc/cpuinfo."""
-
 
 @cache
 def multiplies_bf16() -> bool:
-    """Whether it multiplies bfloat16 natively (AVX512-bf16 or AMX), so that it beats float32."""
-    asked = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    if any(supported is not None and supported() for supported in asked):
-        return True
-    return None in asked and bool(_BF16_FLAGS & _flags())
+    """Whether it multiplies bfloat16 natively (AVX512-bf16 or AMX), so that a network runs faster in it."""
+    return has_bf16_tiles() or _has("_is_avx512_bf16_supported", "avx512_bf16")
+
+
+@cache
+def has_bf16_tiles() -> bool:
+    """Whether it multiplies whole tiles of bfloat16 (AMX), which gains the most; training asks for that."""
+    return _has("_is_amx_tile_supported", "amx_bf16")
+
+
+def _has(asks_torch: str, flag: str) -> bool:
+    """What torch says of the processor, or, if it is too old to say, Linux. flag: as in /proc/cpuinfo."""
+    supported = getattr(torch.cpu, asks_torch, None)
+    return flag in _flags() if supported is None else bool(supported())
 
 
 def _flags() -> frozenset[str]:

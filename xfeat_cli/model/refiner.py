@@ -7,26 +7,40 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xfeat_cli.config import Precision
-from xfeat_cli.model.runtime import DTYPES, Runtime
+from xfeat_cli.errors import WeightsError
+from xfeat_cli.model.allocation import keep_freed_memory
+from xfeat_cli.model.network import Refiner
+from xfeat_cli.model.weights import Weights, WeightsInfo
 
 _BLOCK_ROWS = {"cpu": 1024, "cuda": 1 << 16, "mps": 1 << 14}
 """Matches that pass through all layers before the next: a layer's 512 outputs for each are still in the cache when the
 next layer reads them, and little memory is held."""
 
 
+def require_refiner(info: WeightsInfo) -> None:
+    """Raise WeightsError if the weights hold no match refiner."""
+    if not info.has_refiner:
+        raise WeightsError(
+            f"{info.path}: these weights have no match refiner, which semi-dense matching needs; "
+            "use --mode sparse, or weights with a refiner (`xfeat weights list`)"
+        )
+
+
 class BlockedRefiner:
-    """The refiner of a runtime. In bf16 its layers run in bf16, in every other precision in fp32.
+    """The refiner of some weights on a device. In bf16 its layers run in bf16, in every other precision in fp32.
 
     Raises WeightsError if the weights hold no refiner.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        runtime.require_refiner()
-        assert runtime._refiner is not None
-        self._device = runtime.device
-        self._dtype = torch.bfloat16 if runtime.precision is Precision.BF16 else DTYPES[Precision.FP32]
-        linear = [layer for layer in runtime._refiner.fine_matcher if isinstance(layer, nn.Linear)]
-        self._layers = [(layer.weight.to(self._dtype), layer.bias.to(self._dtype)) for layer in linear]
+    def __init__(self, weights: Weights, device: torch.device, precision: Precision) -> None:
+        require_refiner(weights.info)
+        if device.type == "cpu":
+            keep_freed_memory()
+        self._device = device
+        self._dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+        self._layers = [
+            (layer.weight.to(device, self._dtype), layer.bias.to(device, self._dtype)) for layer in _folded(weights)
+        ]
 
     @torch.inference_mode()
     def __call__(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
@@ -40,3 +54,26 @@ class BlockedRefiner:
         for weight, bias in self._layers[:-1]:
             hidden = F.linear(hidden, weight, bias).relu_()
         return F.linear(hidden, *self._layers[-1]).float()
+
+
+def _folded(weights: Weights) -> list[nn.Linear]:
+    """The refiner's linear layers, on the CPU, each with the batch norm behind it; a ReLU stands between them."""
+    refiner = Refiner()
+    refiner.load_state_dict(weights.state, strict=False)
+    refiner.eval().requires_grad_(False)
+    layers: list[nn.Linear] = []
+    for module in refiner.fine_matcher:
+        if isinstance(module, nn.Linear):
+            layers.append(module)
+        elif isinstance(module, nn.BatchNorm1d):
+            _fold_into(layers[-1], module)
+    return layers
+
+
+def _fold_into(linear: nn.Linear, norm: nn.BatchNorm1d) -> None:
+    """Make a linear layer do what the batch norm without affine behind it does (torch's own folding wants affine)."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    linear.weight.mul_(scale[:, None])
+    linear.bias.sub_(norm.running_mean).mul_(scale)

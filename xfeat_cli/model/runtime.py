@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xfeat_cli.config import Backend, Precision
-from xfeat_cli.errors import UsageError, WeightsError
+from xfeat_cli.errors import UsageError
 from xfeat_cli.matching.labels import LABELS
 from xfeat_cli.model import heatmap, openvino_network
 from xfeat_cli.model.allocation import keep_freed_memory
-from xfeat_cli.model.network import Refiner
 from xfeat_cli.model.openvino_network import OpenVinoNetwork
 from xfeat_cli.model.processor import multiplies_bf16, usable_cores
+from xfeat_cli.model.refiner import BlockedRefiner, require_refiner
 from xfeat_cli.model.torch_network import TorchNetwork, folded_network
 from xfeat_cli.model.weights import Weights, WeightsInfo
 
@@ -103,14 +105,15 @@ class Runtime:
             self._network = OpenVinoNetwork(folded_network(weights), usable_cores(), self.precision is Precision.BF16)
         else:
             self._network = TorchNetwork(folded_network(weights), self.device, DTYPES[self.precision])
-        self._refiner = _folded_refiner(weights).to(self.device) if weights.info.has_refiner else None
+        self._refiner = BlockedRefiner(weights, self.device, Precision.FP32) if self.info.has_refiner else None
 
-    def upload(self, array: np.ndarray) -> Tensor:
-        """An array on the device. A GPU copies it while the host goes on."""
-        tensor = torch.from_numpy(array)
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+    def upload(self, arrays: Sequence[np.ndarray]) -> Tensor:
+        """Arrays of one shape and type, stacked, on the device. A GPU copies them while the host goes on."""
+        pinned = self.device.type == "cuda"
+        dtype = torch.from_numpy(arrays[0]).dtype
+        stacked = torch.empty(len(arrays), *arrays[0].shape, dtype=dtype, pin_memory=pinned)
+        np.stack(arrays, out=stacked.numpy())
+        return stacked.to(self.device, non_blocking=pinned)
 
     @torch.inference_mode()
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -130,41 +133,12 @@ class Runtime:
         """The heads that semi-dense features need: prepared images (B, 1, H, W) → descriptors, reliability."""
         return self._network.cells(image)
 
-    @torch.inference_mode()
     def refine(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
-        """Raw descriptors of matched cells (M, 64) each → (M, 64) logits, float32. Raises WeightsError."""
+        """Raw descriptors of matched cells (M, 64) each → (M, 64) logits, in float32. Raises WeightsError."""
         self.require_refiner()
         assert self._refiner is not None
-        return self._refiner(descriptors0.to(self.device).float(), descriptors1.to(self.device).float())
+        return self._refiner(descriptors0, descriptors1)
 
     def require_refiner(self) -> None:
         """Raise WeightsError if the weights hold no match refiner."""
-        if self._refiner is None:
-            raise WeightsError(
-                f"{self.info.path}: these weights have no match refiner, which semi-dense matching needs; "
-                "use --mode sparse, or weights with a refiner (`xfeat weights list`)"
-            )
-
-
-def _folded_refiner(weights: Weights) -> Refiner:
-    refiner = Refiner()
-    refiner.load_state_dict(weights.state, strict=False)
-    refiner.eval().requires_grad_(False)
-    layers: list[nn.Module] = []
-    for module in refiner.fine_matcher:
-        if isinstance(module, nn.BatchNorm1d):
-            _fold_into(layers[-1], module)
-        else:
-            layers.append(module)
-    refiner.fine_matcher = nn.Sequential(*layers)
-    return refiner
-
-
-def _fold_into(linear: nn.Module, norm: nn.BatchNorm1d) -> None:
-    """Make a linear layer do what the batch norm without affine behind it does (torch's own folding wants affine)."""
-    assert isinstance(linear, nn.Linear)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = torch.rsqrt(norm.running_var + norm.eps)
-    linear.weight.mul_(scale[:, None])
-    linear.bias.sub_(norm.running_mean).mul_(scale)
+        require_refiner(self.info)

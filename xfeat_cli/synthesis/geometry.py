@@ -159,7 +159,12 @@ def random_blobs(generator: Generator, count: int, canvas: tuple[int, int], ofte
     return (offset.norm(dim=-1) < torch.lerp(here, there, turn - first)).float()[:, None]
 
 
+def to_grid(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Points (..., 2) of a map (height, width) as grid_sample wants them with align_corners=False."""
+    height, width = size
+    return torch.stack([pixel_to_grid(points[..., 0], width), pixel_to_grid(points[..., 1], height)], -1)
+
+
 def on(blobs: Tensor, points: Tensor, canvas: tuple[int, int]) -> Tensor:
     """Whether points (B, H, W, 2) of a canvas (height, width) lie in its spot: (B, H, W)."""
-    grid = torch.stack([pixel_to_grid(points[..., 0], canvas[1]), pixel_to_grid(points[..., 1], canvas[0])], -1)
-    return F.grid_sample(blobs, grid, padding_mode="zeros", align_corners=False)[:, 0] > 0.5
+    return F.grid_sample(blobs, to_grid(points, canvas), padding_mode="zeros", align_corners=False)[:, 0] > 0.5

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from xfeat_cli.coordinates import pixel_to_grid, rescale
+from xfeat_cli.coordinates import rescale
 from xfeat_cli.synthesis import geometry
 from xfeat_cli.synthesis.geometry import Strength
 from xfeat_cli.synthesis.light import Light, change
@@ -105,5 +105,5 @@ def _sample(pyramid: Tensor, canvas: tuple[int, int], points: Tensor, level: Ten
     width = torch.tensor(widths, device=points.device)[level][:, None, None]
     x, y = rescale(points[..., 0], width / canvas[1]), rescale(points[..., 1], height / canvas[0])
     x, y = torch.minimum(x.clamp_min(0), width - 1.0), torch.minimum(y.clamp_min(0), height - 1.0) + top
-    grid = torch.stack([pixel_to_grid(x, pyramid.shape[3]), pixel_to_grid(y, pyramid.shape[2])], -1)
+    grid = geometry.to_grid(torch.stack([x, y], -1), (pyramid.shape[2], pyramid.shape[3]))
     return F.grid_sample(pyramid, grid, mode="bilinear", padding_mode="border", align_corners=False)

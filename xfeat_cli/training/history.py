@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from xfeat_cli.canvas import BLUE, PALE, as_png, blank, write
 from xfeat_cli.errors import TrainingError
 from xfeat_cli.evaluation.warps import ACCURACIES_PX, WarpAccuracy
 from xfeat_cli.training.loop import StepReport
@@ -18,7 +19,7 @@ STEPS, VALIDATIONS, CURVES = "history.csv", "validation.csv", "curves.png"
 
 _STEPS_A_ROW = 25
 _PANEL, _MARGIN, _COLUMNS = (360, 220), 34, 3
-_INK, _CURVE = (40, 40, 40), (176, 114, 31)
+_TEXT, _SMALL = 0.45, 0.35
 
 
 class History:
@@ -63,9 +64,9 @@ class History:
                     panels.append(_panel(column, points))
         if not panels:
             return
-        panels += [np.full_like(panels[0], 255)] * (-len(panels) % _COLUMNS)
+        panels += [blank(*_PANEL)] * (-len(panels) % _COLUMNS)
         sheet = np.vstack([np.hstack(panels[i : i + _COLUMNS]) for i in range(0, len(panels), _COLUMNS)])
-        self._write(CURVES, cv2.imencode(".png", sheet)[1].tobytes())
+        self._write(CURVES, as_png(sheet))
 
     def _append(self, name: str, row: dict[str, Any]) -> None:
         path = self._folder / name
@@ -102,20 +103,16 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 def _panel(title: str, points: np.ndarray) -> np.ndarray:
     width, height = _PANEL
-    image = np.full((height, width, 3), 255, np.uint8)
+    image = blank(width, height)
     low, high = points.min(0), points.max(0)
     span = np.maximum(high - low, 1e-12)
     room = np.array([width - 2 * _MARGIN, height - 2 * _MARGIN])
     at = (points - low) / span * room * [1, -1] + [_MARGIN, height - _MARGIN]
-    cv2.rectangle(image, (_MARGIN, _MARGIN), (width - _MARGIN, height - _MARGIN), (210, 210, 210), 1)
-    cv2.polylines(image, [np.rint(at).astype(np.int32)], False, _CURVE, 1, cv2.LINE_AA)
-    _text(image, title, 8, 18)
-    _text(image, f"{points[-1, 1]:.4g}", width - 90, 18)
-    _text(image, f"{high[1]:.3g}", 2, _MARGIN + 12, 0.35)
-    _text(image, f"{low[1]:.3g}", 2, height - _MARGIN, 0.35)
-    _text(image, f"step {high[0]:.0f}", width - 110, height - 12, 0.35)
+    cv2.rectangle(image, (_MARGIN, _MARGIN), (width - _MARGIN, height - _MARGIN), PALE, 1)
+    cv2.polylines(image, [np.rint(at).astype(np.int32)], False, BLUE, 1, cv2.LINE_AA)
+    write(image, title, 8, 18, _TEXT)
+    write(image, f"{points[-1, 1]:.4g}", width - 90, 18, _TEXT)
+    write(image, f"{high[1]:.3g}", 2, _MARGIN + 12, _SMALL)
+    write(image, f"{low[1]:.3g}", 2, height - _MARGIN, _SMALL)
+    write(image, f"step {high[0]:.0f}", width - 110, height - 12, _SMALL)
     return image
-
-
-def _text(image: np.ndarray, text: str, x: int, y: int, size: float = 0.45) -> None:
-    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)

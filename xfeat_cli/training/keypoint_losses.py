@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xfeat_cli.coordinates import pixel_to_grid
+from xfeat_cli.synthesis.geometry import to_grid
 
 _RADIUS = 2
 """As the decoding: a keypoint is the largest of the 5×5 pixels around it, placed at their centroid."""
@@ -70,7 +70,6 @@ def _centroids(heat: Tensor, index: Tensor) -> Tensor:
 
 def _follow(to0: Tensor, points: Tensor) -> Tensor:
     """Where points (B, K, 2) of image 1 lie in image 0: (B, K, 2)."""
-    height, width = to0.shape[1:3]
-    grid = torch.stack([pixel_to_grid(points[..., 0], width), pixel_to_grid(points[..., 1], height)], -1)
+    grid = to_grid(points, (to0.shape[1], to0.shape[2]))
     maps = to0.permute(0, 3, 1, 2)
     return F.grid_sample(maps, grid[:, None], padding_mode="border", align_corners=False)[:, :, 0].mT

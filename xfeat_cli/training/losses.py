@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from xfeat_cli.coordinates import pixel_to_cell, pixel_to_grid
+from xfeat_cli.coordinates import pixel_to_cell
 from xfeat_cli.matching.labels import Labels
 from xfeat_cli.model.network import CELL
+from xfeat_cli.synthesis.geometry import to_grid
 
 SHARPNESS = 20.0
 """Factor on cosines before the softmax over candidates."""
@@ -64,9 +65,7 @@ def choose_correspondences(
 
 def sample(maps: Tensor, points: Tensor, mode: str = "bicubic") -> Tensor:
     """Values of maps of cells (B, D, h, w) at points (B, N, 2), edges clamped: (B, N, D)."""
-    height, width = maps.shape[-2:]
-    x, y = (pixel_to_cell(axis, CELL) for axis in points.unbind(-1))
-    grid = torch.stack([pixel_to_grid(x, width), pixel_to_grid(y, height)], -1)
+    grid = to_grid(pixel_to_cell(points, CELL), (maps.shape[2], maps.shape[3]))
     sampled = F.grid_sample(maps, grid[:, None], mode=mode, padding_mode="border", align_corners=False)
     return sampled[:, :, 0].mT
 

@@ -22,7 +22,7 @@ from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import weights
 from xfeat_cli.model.allocation import keep_freed_memory
 from xfeat_cli.model.network import CELL, XFeatNetwork
-from xfeat_cli.model.processor import usable_cores
+from xfeat_cli.model.processor import has_bf16_tiles, usable_cores
 from xfeat_cli.model.runtime import Runtime, resolve_device
 from xfeat_cli.training import checkpoint, parallel
 from xfeat_cli.training.config import TrainConfig
@@ -158,12 +158,8 @@ def _precision(precision: Precision, device: torch.device) -> Precision:
         raise UsageError("--precision fp16: train in bf16 or fp32; gradients underflow in fp16")
     if precision is Precision.AUTO:
         native = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return Precision.BF16 if native or _has_amx(device) else Precision.FP32
+        return Precision.BF16 if native or (device.type == "cpu" and has_bf16_tiles()) else Precision.FP32
     return precision
-
-
-def _has_amx(device: torch.device) -> bool:
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
 
 
 def _processes(config: TrainConfig, device: torch.device) -> int:

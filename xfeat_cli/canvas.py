@@ -1,4 +1,4 @@
-"""What the charts are drawn with."""
+"""What charts are drawn with: those of benchmarks and of training runs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ def text_width(text: str, size: float) -> int:
     return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0])
 
 
+def as_png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
 def check_png(path: Path) -> None:
     """Raise UsageError if a chart cannot have that name."""
     if path.suffix.lower() != ".png":
@@ -37,6 +41,6 @@ def save_png(image: np.ndarray, path: Path) -> None:
     """Raises UsageError if not writable."""
     check_png(path)
     try:
-        path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        path.write_bytes(as_png(image))
     except OSError as error:
         raise UsageError(f"--plot {path} cannot be written: {error.strerror or error}") from None
