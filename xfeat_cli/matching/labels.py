@@ -15,9 +15,8 @@ from torch import Tensor
 
 from xfeat_cli.model.network import CELL
 
-
 _LEAST_KNOWN = 0.25
-"""An offset is made at most 1 / this longer: beyond, the refiner knows nothing, and the normal distributions are none."""
+"""An offset is made at most 1 / this longer: beyond, the refiner knows nothing and the answer is not normal."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,11 @@ class Labels:
     def decode(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """(M, 64) logits → offsets (M, 2), x and y, and confidences (M,) in (0, 1].
 
-        The mean of the probabilities is the best guess that knows the prior, and so is drawn to its middle, the more the
-        less the refiner knows; neighbours that share an offset would share that error. A known `prior_variance` takes
-        it out: for normal distributions the offset that the images alone speak for is mean / (1 − variance / prior). The
-        confidence then is 1 / (1 + variance along x + along y), in px; without it, the largest probability.
+        The mean of the probabilities is the best guess that knows the prior, so it is drawn to the prior's middle, the
+        more the less the refiner knows; neighbours that share an offset would share that error. A known
+        `prior_variance` takes it out: were all distributions normal, the offset that the images alone speak for would be
+        mean / (1 − variance / prior). The confidence then is 1 / (1 + variance along x and y, px²); without it, the
+        largest probability.
         """
         weights = torch.softmax(self.sharpness * logits.float(), 1)
         position = torch.arange(CELL, device=weights.device) + self.first
@@ -77,6 +77,7 @@ CENTRE = Labels(
     min_confidence=0.2,
 )
 """Ours: from the cell's centre, as many offsets on either side; nearest cells are mostly less than half a cell away.
-The prior holds all 64 equally likely. The confidence keeps about half of the matches under strong change (`xfeat eval warps`)."""
+The prior holds all of them equally likely. The confidence keeps about half of the matches under strong change
+(`xfeat eval warps`)."""
 
 LABELS = {labels.name: labels for labels in (CORNER, CENTRE)}
