@@ -38,7 +38,7 @@ class Labels:
 
         The mean of the probabilities is the best guess that knows the prior, so it is drawn to the prior's middle, the
         more the less the refiner knows; neighbours that share an offset would share that error. A known
-        `prior_variance` takes it out: were all distributions normal, the offset that the images alone speak for would be
+        `prior_variance` takes it out: with normal distributions, the offset that the images alone speak for is
         mean / (1 − variance / prior). The confidence then is 1 / (1 + variance along x and y, px²); without it, the
         largest probability.
         """
