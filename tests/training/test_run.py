@@ -16,7 +16,7 @@ from xfeat_cli.evaluation.warps import WarpAccuracy
 from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import weights
 from xfeat_cli.training import checkpoint, loop, run
-from xfeat_cli.training.config import Part
+from xfeat_cli.training.config import Part, TrainConfig
 from xfeat_cli.training.history import CURVES, VALIDATIONS
 from xfeat_cli.training.loop import StepReport
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
@@ -75,7 +75,9 @@ def test_a_run_writes_weights_that_load_and_describe_themselves(photos_folder: P
     assert loaded.info.has_refiner
     assert loaded.info.refiner_labels == CENTRE.name
     assert loaded.info.min_cossim == pytest.approx(result.accuracy.cosine)
-    assert json.loads(loaded.info.metadata["training"])["steps"] == 4
+    settings = json.loads(loaded.info.metadata["training"])
+    assert settings["steps"] == 4
+    assert settings["learning_rate"] == 0.02
     folder = tmp_path / "mine.safetensors.training"
     assert not (folder / checkpoint.FILE).exists()
     assert (folder / VALIDATIONS).read_text().count("\n") == 3
@@ -209,6 +211,11 @@ def test_photographs_in_one_piece_are_themselves() -> None:
     for one, other in zip(each, photos, strict=True):
         assert torch.equal(one, other)
     assert photos.digest() == Photos(each).digest() != Photos(each[::-1]).digest()
+
+
+@pytest.mark.parametrize(("init", "given", "rate"), [(None, None, 0.02), ("default", None, 0.003), ("a", 0.1, 0.1)])
+def test_weights_are_adapted_at_a_lower_learning_rate(init: str | None, given: float | None, rate: float) -> None:
+    assert TrainConfig(init=init, learning_rate=given).peak_learning_rate == rate
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import typer
 from xfeat_cli.cli.options import DeviceOption, QuietOption
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError
-from xfeat_cli.training.config import LossWeights, Part, TrainConfig
+from xfeat_cli.training.config import ADAPTING_LEARNING_RATE, LEARNING_RATE, LossWeights, Part, TrainConfig
 
 if TYPE_CHECKING:
     from xfeat_cli.evaluation.warps import WarpAccuracy
@@ -55,7 +55,12 @@ def train(
         str, typer.Option("--late-crop", metavar="WxH", help="Their size in the last part, with half the pairs.")
     ] = f"{_DEFAULT.late_crop[0]}x{_DEFAULT.late_crop[1]}",
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", help="Of Muon, annealed to nearly 0; less to adapt weights, say 0.003.")
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            show_default=f"{LEARNING_RATE:g}; {ADAPTING_LEARNING_RATE:g} with --init",
+            help="Of Muon, annealed to nearly 0.",
+        ),
     ] = _DEFAULT.learning_rate,
     ema: Annotated[
         float, typer.Option("--ema", help="Decay of the averaged weights, which are what is saved.")
@@ -95,7 +100,7 @@ def train(
 
     Examples:
 
-      xfeat train photos/ --init default --learning-rate 0.003 --steps 2000 --out mine.safetensors
+      xfeat train photos/ --init default --steps 2000 --out mine.safetensors
 
       xfeat extract images/ out.h5 --weights mine.safetensors
     """

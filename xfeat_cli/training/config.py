@@ -14,6 +14,9 @@ class Part(str, Enum):
     REFINER = "refiner"
 
 
+LEARNING_RATE, ADAPTING_LEARNING_RATE = 0.02, 0.003
+
+
 @dataclass(frozen=True)
 class LossWeights:
     """Factors of the losses.
@@ -43,8 +46,9 @@ class TrainConfig:
     steps: how many; minutes: instead of steps, stop at that time; the learning rate is annealed over either.
     batch: pairs of images a step, over all processes. crop: (width, height) px of the training images;
         late_crop: those of the last part, from late_from (share of the run) on, with half as many pairs.
-    points: correspondences a pair. max_points: most correspondences that compete in one softmax, on one process.
-    learning_rate: of Muon, for convolution and linear weights; biases take a tenth of it, with Adam.
+    points: correspondences a pair.
+    learning_rate: of Muon, for convolution and linear weights; biases and the refiner take a tenth of it, with Adam;
+        None = 0.02, or 0.003 with init, whose accuracy 0.02 would first destroy.
     ema: decay of the averaged weights, which are what is saved.
     held_out: photographs kept for validation. validate_every, checkpoint_every: steps.
     max_photos: most photographs kept in memory; photo_size: longest side, px, at which they are kept.
@@ -62,7 +66,7 @@ class TrainConfig:
     late_crop: tuple[int, int] = (448, 320)
     late_from: float = 0.7
     points: int = 400
-    learning_rate: float = 0.02
+    learning_rate: float | None = None
     warm_up: float = 0.05
     clip: float = 1.0
     ema: float = 0.999
@@ -76,6 +80,12 @@ class TrainConfig:
     precision: Precision = Precision.AUTO
     seed: int = 0
     losses: LossWeights = field(default_factory=LossWeights)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LEARNING_RATE if self.init is None else ADAPTING_LEARNING_RATE
 
 
 MIN_PHOTOS = 8

@@ -75,7 +75,7 @@ class Trainer:
         self._precision = precision
         self._rank = rank
         self._processes = processes
-        self._optimizers = optimizers(self.model.network, self.model.refiner, config.learning_rate)
+        self._optimizers = optimizers(self.model.network, self.model.refiner, config.peak_learning_rate)
         self._smoothed: dict[str, float] = {}
         self._making = 0.0
 
@@ -139,7 +139,7 @@ class Trainer:
         if not math.isfinite(values[0]) or not torch.isfinite(norm):
             raise TrainingError(
                 f"the loss diverged at step {self.steps_done + 1}; the last checkpoint is kept: "
-                f"start again with --overwrite and a smaller --learning-rate than {config.learning_rate:g}"
+                f"start again with --overwrite and a smaller --learning-rate than {config.peak_learning_rate:g}"
             )
         rate = self._learning_rate()
         for optimizer, share in zip(self._optimizers, _shares(self._optimizers), strict=True):
@@ -166,7 +166,7 @@ class Trainer:
         """Linear warm-up, then a cosine to nearly nothing."""
         warm_up = min(1.0, (self.progress + 1e-3) / max(self.config.warm_up, 1e-3))
         cosine = 0.5 * (1 + math.cos(math.pi * self.progress))
-        return self.config.learning_rate * warm_up * max(_LEARNING_RATE_FLOOR, cosine)
+        return self.config.peak_learning_rate * warm_up * max(_LEARNING_RATE_FLOOR, cosine)
 
     @torch.no_grad()
     def _average_weights(self) -> None:

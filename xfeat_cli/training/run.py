@@ -144,7 +144,7 @@ def _checked(config: TrainConfig) -> TrainConfig:
         raise UsageError("no part to train: name network, keypoints or refiner")
     if config.batch < 1 or config.points < 1:
         raise UsageError("batch and points must be at least 1")
-    if not 0 < config.learning_rate < 1:
+    if not 0 < config.peak_learning_rate < 1:
         raise UsageError(f"learning_rate is {config.learning_rate}; it must be in (0, 1)")
     if not 0 <= config.ema < 1:
         raise UsageError(f"ema is {config.ema}; it must be in [0, 1)")
@@ -193,6 +193,7 @@ def _settings(config: TrainConfig, photos: Photos, precision: Precision, process
     for name in ("validate_every", "checkpoint_every", "device"):
         del told[name]
     told |= {"precision": precision.value, "processes": processes, "photos": len(photos), "digest": photos.digest()}
+    told["learning_rate"] = config.peak_learning_rate
     for name in ("init", "teacher"):
         if told[name] is not None:
             told[f"{name}_sha256"] = weights.load(told[name]).info.sha256
