@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": BASE | {"images", "matching"},
     "demo": BASE,
     "synthesis": BASE,
-    "training": BASE | COLLECTIONS | {"evaluation"},
+    "training": BASE | COLLECTIONS | {"evaluation", "sfm"},
     "inspection": BASE | {"store"},
     "neighbours": set(),
     "retrieval": BASE | {"neighbours", "pairs", "store"},

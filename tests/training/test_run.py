@@ -97,6 +97,34 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(photos_folder: Path, 
         assert torch.equal(tensor, tensors(cut)[name]), name
 
 
+def test_a_run_with_real_pairs_goes_on_as_if_not_interrupted(
+    photos_folder: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    whole, cut, without = (tmp_path / f"{name}.safetensors" for name in ("whole", "cut", "without"))
+    real: dict[str, Any] = {
+        **TINY,
+        "steps": 2,
+        "multi_view": model_folder,
+        "multi_view_images": photos_folder,
+        "multi_view_share": 0.6,
+    }
+    observer = Stopping()
+    run.train([photos_folder], whole, observer=observer, **real)
+    assert any(f"8 photographs of {model_folder} make 28 real pairs" in note for note in observer.notes)  # 2 held out
+    with pytest.raises(KeyboardInterrupt):
+        run.train([photos_folder], cut, observer=Stopping(2), **real)
+    with pytest.raises(UsageError, match="other multi_view_digest, multi_view_photos, multi_view_share"):
+        run.train([photos_folder], cut, **{**TINY, "steps": 2})
+    run.train([photos_folder], cut, **real)
+    run.train([photos_folder], without, **{**TINY, "steps": 2})
+    for name, tensor in tensors(whole).items():
+        assert torch.equal(tensor, tensors(cut)[name]), name
+    assert any(not torch.equal(tensor, tensors(without)[name]) for name, tensor in tensors(whole).items())
+    settings = json.loads(weights.load(str(whole)).info.metadata["training"])
+    assert settings["multi_view_photos"] == 8
+    assert settings["multi_view_share"] == 0.6
+
+
 def test_parts_that_are_not_trained_stay_bit_for_bit(photos_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
     run.train([photos_folder], out, init="xfeat-start", parts=(Part.REFINER,), **TINY)
@@ -179,6 +207,10 @@ def test_too_few_photographs_are_one_clear_error(tmp_path: Path) -> None:
         ({"learning_rate": 2.0}, "learning_rate"),
         ({"precision": "fp16"}, "bf16 or fp32"),
         ({"parts": ()}, "no part"),
+        ({"multi_view": "model"}, "--images the folder of its photographs: give both"),
+        ({"multi_view_images": "photos"}, "--images the folder of its photographs: give both"),
+        ({"multi_view": "model", "multi_view_images": "photos", "multi_view_share": 1.0}, "between 0 and 1"),
+        ({"multi_view": "model", "multi_view_images": "photos", "parts": (Part.REFINER,)}, "add --part network"),
     ],
 )
 def test_impossible_options_are_refused(
@@ -219,7 +251,8 @@ def test_weights_are_adapted_at_a_lower_learning_rate(init: str | None, given: f
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(photos_folder: Path, tmp_path: Path) -> None:
+def test_two_processes_train_one_model(photos_folder: Path, model_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
-    assert run.train([photos_folder], out, **{**TINY, "processes": 2}).steps == 4
+    real = {"multi_view": model_folder, "multi_view_images": photos_folder}
+    assert run.train([photos_folder], out, **{**TINY, **real, "processes": 2}).steps == 4
     assert all(tensor.isfinite().all() for tensor in tensors(out).values())

@@ -35,6 +35,16 @@ def train(
     teacher: Annotated[
         str | None, typer.Option("--teacher", metavar="NAME|PATH", help="Weights whose outputs are learned too.")
     ] = _DEFAULT.teacher,
+    multi_view: Annotated[
+        Path | None,
+        typer.Option("--multi-view", metavar="MODEL", help="COLMAP model folder: its points are learned as matches."),
+    ] = _DEFAULT.multi_view,
+    multi_view_images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="The photographs of --multi-view's model.")
+    ] = _DEFAULT.multi_view_images,
+    multi_view_share: Annotated[
+        float, typer.Option("--multi-view-share", metavar="SHARE", help="Share of pairs that come from the model.")
+    ] = _DEFAULT.multi_view_share,
     parts: Annotated[
         list[Part] | None,
         typer.Option("--part", show_default="all", help="Train only this part; repeat it for several."),
@@ -95,12 +105,15 @@ def train(
     """Train weights on photographs, from scratch or from other weights.
 
     Pairs with exactly known correspondence are made from single photographs: homographies, parallax, occlusion, change
-    of light. All parts are trained together: descriptors, match refiner, reliability, keypoints. A run that was
+    of light. With --multi-view some are photographs of a scene, whose correspondences are the points of its COLMAP
+    model. All parts are trained together: descriptors, match refiner, reliability, keypoints. A run that was
     interrupted goes on from its checkpoint in OUT.training, where its history and curves are too.
 
     Examples:
 
       xfeat train photos/ --init default --steps 2000 --out mine.safetensors
+
+      xfeat train photos/ --init default --multi-view out/sparse/0 --images scene/ --out mine.safetensors
 
       xfeat extract images/ out.h5 --weights mine.safetensors
     """
@@ -115,6 +128,9 @@ def train(
             observer=console,
             init=init,
             teacher=teacher,
+            multi_view=multi_view,
+            multi_view_images=multi_view_images,
+            multi_view_share=multi_view_share,
             parts=tuple(parts) if parts else _DEFAULT.parts,
             losses=_losses(loss or []),
             steps=steps,

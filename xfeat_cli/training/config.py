@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from xfeat_cli.config import Precision
 
@@ -49,6 +50,8 @@ class TrainConfig:
     points: correspondences a pair.
     learning_rate: of Muon, for convolution and linear weights; biases and the refiner take a tenth of it, with Adam;
         None = 0.02, or 0.003 with init, whose accuracy 0.02 would first destroy.
+    multi_view: folder of a COLMAP model, multi_view_images: that of its photographs: real pairs, whose correspondences
+        are the model's points, are multi_view_share of all pairs. Descriptors and reliability learn from them.
     ema: decay of the averaged weights, which are what is saved.
     held_out: photographs kept for validation. validate_every, checkpoint_every: steps.
     max_photos: most photographs kept in memory; photo_size: longest side, px, at which they are kept.
@@ -69,6 +72,9 @@ class TrainConfig:
     learning_rate: float | None = None
     warm_up: float = 0.05
     clip: float = 1.0
+    multi_view: Path | None = None
+    multi_view_images: Path | None = None
+    multi_view_share: float = 0.25
     ema: float = 0.999
     held_out: int = 32
     validate_every: int = 1000

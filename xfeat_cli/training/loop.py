@@ -23,7 +23,8 @@ from xfeat_cli.evaluation.warps import WarpAccuracy
 from xfeat_cli.training import parallel
 from xfeat_cli.training.config import TrainConfig
 from xfeat_cli.training.optimizer import optimizers
-from xfeat_cli.training.step import Guides, Model, compute_losses, draw_pairs, total
+from xfeat_cli.training.step import Guides, Model, compute_losses, draw_batch, total
+from xfeat_cli.training.tracks import Tracks
 
 _EMA_WARM_UP = 10
 _SMOOTHING = 0.95
@@ -63,6 +64,7 @@ class Trainer:
         precision: Precision,
         rank: int = 0,
         processes: int = 1,
+        tracks: Tracks | None = None,
     ) -> None:
         self.config = config
         self.model = Model().to(device)
@@ -71,6 +73,7 @@ class Trainer:
         self.elapsed = 0.0
         self._guides = guides
         self._photos = photos
+        self._tracks = tracks
         self._device = device
         self._precision = precision
         self._rank = rank
@@ -127,10 +130,11 @@ class Trainer:
         count = max(1, config.batch // self._processes // (2 if late else 1))
         generator = torch.Generator(self._device)
         generator.manual_seed((config.seed << 40) + (self._rank << 32) + self.steps_done)
-        pairs = draw_pairs(generator, self._photos, count, config.late_crop if late else config.crop)
+        crop = config.late_crop if late else config.crop
+        batch = draw_batch(generator, self._photos, self._tracks, count, crop, config)
         making = self._seconds_since(started)
         with self._autocast():
-            found = compute_losses(generator, self.model, self._guides, pairs, config)
+            found = compute_losses(generator, self.model, self._guides, batch, config)
             loss = total(found, config)
         loss.backward()  # type: ignore[no-untyped-call]
         parallel.average(self.model)
@@ -158,7 +162,7 @@ class Trainer:
             self.progress,
             rate,
             dict(self._smoothed),
-            count * self._processes / seconds,
+            len(batch) * self._processes / seconds,
             making / seconds,
         )
 
