@@ -9,11 +9,21 @@ import numpy as np
 import pytest
 
 from xfeat_cli.demo import arc, build_scene, render_view
-from xfeat_cli.demo.camera import backproject, project
+from xfeat_cli.demo.camera import backproject, project, save_cameras
 
 from .text_model import Observations, write_model
 
 SIZE = (240, 176)
+
+
+@pytest.fixture(scope="session")
+def scene_folder(photos_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two of the photographs with their cameras."""
+    folder = tmp_path_factory.mktemp("scene")
+    (folder / "images").symlink_to(photos_folder)
+    save_cameras(folder / "cameras.json", {f"{i}.png": camera for i, camera in enumerate(arc(10, SIZE, seed=0))})
+    (folder / "pairs.txt").write_text("0.png 2.png\n")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from xfeat_cli.errors import TrainingError, UsageError
+from xfeat_cli.errors import TrainingError, UsageError, XFeatError
+from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.warps import WarpAccuracy
 from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import weights
@@ -42,6 +44,7 @@ class Stopping:
         self.notes: list[str] = []
         self.steps: list[StepReport] = []
         self.validations: list[int] = []
+        self.poses: list[PoseAccuracy | None] = []
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -51,8 +54,9 @@ class Stopping:
         if report.step == self.after:
             raise KeyboardInterrupt
 
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None:
         self.validations.append(step)
+        self.poses.append(pose)
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +127,30 @@ def test_a_run_with_real_pairs_goes_on_as_if_not_interrupted(
     settings = json.loads(weights.load(str(whole)).info.metadata["training"])
     assert settings["multi_view_photos"] == 8
     assert settings["multi_view_share"] == 0.6
+
+
+def test_poses_of_a_scene_are_validated_too(photos_folder: Path, scene_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("poselib", reason="poses need the extra [eval]")
+    out, observer = tmp_path / "mine.safetensors", Stopping()
+    options = {**TINY, "init": "xfeat-start", "steps": 1}
+    result = run.train([photos_folder], out, observer=observer, scene=scene_folder, **options)
+    assert result.pose == observer.poses[1]
+    first, last = (pose.auc for pose in observer.poses if pose is not None)
+    assert 0 < first[-1] < 100
+    with open(tmp_path / "mine.safetensors.training" / VALIDATIONS, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["pose_auc_20deg"]) for row in rows] == [first[-1], last[-1]]
+    assert "scene" not in json.loads(weights.load(str(out)).info.metadata["training"])
+
+
+def test_an_incomplete_scene_is_refused_at_once(photos_folder: Path, scene_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("poselib", reason="poses need the extra [eval]")
+    (tmp_path / "cameras.json").write_text((scene_folder / "cameras.json").read_text())
+    with pytest.raises(XFeatError, match=r"pairs\.txt does not exist"):
+        run.train([photos_folder], tmp_path / "out.safetensors", scene=tmp_path, **TINY)
+    (tmp_path / "pairs.txt").write_text("0.png 2.png\n")
+    with pytest.raises(UsageError, match=r"images/0\.png does not exist; a scene holds"):
+        run.train([photos_folder], tmp_path / "out.safetensors", scene=tmp_path, **TINY)
 
 
 def test_parts_that_are_not_trained_stay_bit_for_bit(photos_folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from xfeat_cli.errors import UsageError
 from xfeat_cli.training.config import ADAPTING_LEARNING_RATE, LEARNING_RATE, LossWeights, Part, TrainConfig
 
 if TYPE_CHECKING:
+    from xfeat_cli.evaluation.pose import PoseAccuracy
     from xfeat_cli.evaluation.warps import WarpAccuracy
     from xfeat_cli.training.loop import StepReport
 
@@ -78,6 +79,10 @@ def train(
     held_out: Annotated[
         int, typer.Option("--held-out", min=1, help="Photographs kept for validation, at most a fifth.")
     ] = _DEFAULT.held_out,
+    scene: Annotated[
+        Path | None,
+        typer.Option("--scene", metavar="DIR", help="images/, cameras.json, pairs.txt: validate poses on it too."),
+    ] = _DEFAULT.scene,
     max_photos: Annotated[
         int, typer.Option("--max-photos", min=8, help="Most photographs held in memory.")
     ] = _DEFAULT.max_photos,
@@ -141,6 +146,7 @@ def train(
             learning_rate=learning_rate,
             ema=ema,
             held_out=held_out,
+            scene=scene,
             max_photos=max_photos,
             validate_every=validate_every,
             checkpoint_every=checkpoint_every,
@@ -185,10 +191,10 @@ class TrainConsole:
             left = (now - self._started) / gained * (1 - report.progress)
             self._line(f"step {report.step}, {100 * report.progress:.1f} %, {left / 60:.1f} min left, {_state(report)}")
 
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None:
         if self._quiet:
             return
-        self._line(f"step {step}, validation: {describe(accuracy)}")
+        self._line(f"step {step}, validation: {describe(accuracy)}{_describe_pose(pose)}")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -224,6 +230,16 @@ def describe(accuracy: WarpAccuracy) -> str:
             f"shift {x:+.2f} {y:+.2f} px)"
         )
     return line
+
+
+def _describe_pose(pose: PoseAccuracy | None) -> str:
+    if pose is None:
+        return ""
+    from xfeat_cli.evaluation.pose import VALIDATED_DEG
+
+    bounds = " / ".join(f"{bound:g}" for bound in VALIDATED_DEG)
+    areas = " / ".join(f"{pose.auc_at(bound):.1f}" for bound in VALIDATED_DEG)
+    return f", pose AUC {areas} % at {bounds} degrees"
 
 
 def _state(report: StepReport) -> str:

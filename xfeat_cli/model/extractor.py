@@ -30,13 +30,16 @@ class XFeat:
     """The network with its weights, ready to detect.
 
     `XFeat()` uses the shipped weights and every default of `ExtractConfig`; `XFeat(top_k=2000, mode="semi-dense")`
-    changes some. Raises WeightsError, UsageError.
+    changes some. runtime: a network that is loaded already, instead of what the options say of weights, device,
+    precision and backend. Raises WeightsError, UsageError.
     """
 
-    def __init__(self, config: ExtractConfig | None = None, **options: Any) -> None:
+    def __init__(self, config: ExtractConfig | None = None, *, runtime: Runtime | None = None, **options: Any) -> None:
         self.config = _checked(replace(config or ExtractConfig(), **options))
         config = self.config
-        if config.decoding is Decoding.REFERENCE:
+        if runtime is not None:
+            self.runtime = runtime
+        elif config.decoding is Decoding.REFERENCE:
             self.runtime = Runtime(weights.load(config.weights), config.device, Precision.FP32, Backend.TORCH)
         else:
             self.runtime = Runtime(weights.load(config.weights), config.device, config.precision, config.backend)

@@ -53,7 +53,8 @@ class TrainConfig:
     multi_view: folder of a COLMAP model, multi_view_images: that of its photographs: real pairs, whose correspondences
         are the model's points, are multi_view_share of all pairs. Descriptors and reliability learn from them.
     ema: decay of the averaged weights, which are what is saved.
-    held_out: photographs kept for validation. validate_every, checkpoint_every: steps.
+    held_out: photographs kept for validation. scene: folder of images/, cameras.json and pairs.txt, on which poses are
+        validated too. validate_every, checkpoint_every: steps.
     max_photos: most photographs kept in memory; photo_size: longest side, px, at which they are kept.
     processes: on a CPU, each with one thread; None = one a processor. device, precision: as for extraction.
     seed: of everything random: two runs of the same options and processes give the same weights on one machine.
@@ -77,6 +78,7 @@ class TrainConfig:
     multi_view_share: float = 0.25
     ema: float = 0.999
     held_out: int = 32
+    scene: Path | None = None
     validate_every: int = 1000
     checkpoint_every: int = 250
     max_photos: int = 4000

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import TrainingError
+from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.warps import WarpAccuracy
 from xfeat_cli.training import parallel
 from xfeat_cli.training.config import TrainConfig
@@ -49,7 +50,7 @@ class Observer(Protocol):
 
     def note(self, text: str) -> None: ...
     def step(self, report: StepReport) -> None: ...
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None: ...
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None: ...
 
 
 class Trainer:

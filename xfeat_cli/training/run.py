@@ -17,6 +17,8 @@ from torch import Tensor, multiprocessing
 from xfeat_cli import __version__
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import TrainingError, UsageError
+from xfeat_cli.evaluation.pose import PoseAccuracy
+from xfeat_cli.evaluation.scene import Scene
 from xfeat_cli.evaluation.warps import WarpAccuracy, evaluate_warps
 from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import weights
@@ -34,17 +36,20 @@ from xfeat_cli.training.photos import Photos, load_photos, split_held_out
 from xfeat_cli.training.step import Guides
 from xfeat_cli.training.tracks import Tracks, load_tracks
 
-VALIDATION_PAIRS = 24
+VALIDATION_PAIRS, VALIDATION_SEEDS = 24, 3
+"""Pairs of views of held-out photographs; RANSAC runs on the scene."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """steps, seconds: of the whole run, over all its resumptions. accuracy: of the weights that were written."""
+    """steps, seconds: of the whole run, over all its resumptions. accuracy, pose: of the weights that were written; the
+    latter on the scene, if one was given."""
 
     output: Path
     steps: int
     seconds: float
     accuracy: WarpAccuracy
+    pose: PoseAccuracy | None
 
 
 def train(
@@ -69,6 +74,7 @@ def train(
     precision = _precision(config.precision, device)
     processes = _processes(config, device)
     folder = _folder(output, overwrite)
+    scene = Scene(Path(config.scene)) if config.scene is not None else None
     views = read_views(Path(config.multi_view)) if config.multi_view is not None else []
     most_views = min(len(views), round(config.max_photos * config.multi_view_share))
     folders = [Path(folder) for folder in images]
@@ -99,11 +105,13 @@ def train(
     def runtime_of(trainer: Trainer) -> Runtime:
         return Runtime(weights.in_memory(trainer.averaged, output, CENTRE.name), str(device), Precision.FP32)
 
-    def validate(trainer: Trainer) -> WarpAccuracy:
-        accuracy = evaluate_warps(runtime_of(trainer), [held_out[name] for name in sorted(held_out)], VALIDATION_PAIRS)
-        history.validated(trainer.steps_done, accuracy)
-        observer.validated(trainer.steps_done, accuracy)
-        return accuracy
+    def validate(trainer: Trainer) -> tuple[WarpAccuracy, PoseAccuracy | None]:
+        runtime = runtime_of(trainer)
+        accuracy = evaluate_warps(runtime, [held_out[name] for name in sorted(held_out)], VALIDATION_PAIRS)
+        pose = scene.measure(runtime, VALIDATION_SEEDS) if scene is not None else None
+        history.validated(trainer.steps_done, accuracy, pose)
+        observer.validated(trainer.steps_done, accuracy, pose)
+        return accuracy, pose
 
     def keep(trainer: Trainer) -> None:
         checkpoint.save(folder, {"settings": settings, **trainer.state()})
@@ -123,11 +131,11 @@ def train(
 
         trainer.run(after_step)
         keep(trainer)
-    accuracy = validate(trainer)
+    accuracy, pose = validate(trainer)
     history.draw()
     weights.save(output, trainer.averaged, _metadata(trainer, settings, accuracy))
     (folder / checkpoint.FILE).unlink(missing_ok=True)
-    return Trained(output, trainer.steps_done, trainer.elapsed, accuracy)
+    return Trained(output, trainer.steps_done, trainer.elapsed, accuracy, pose)
 
 
 class _Silent:
@@ -137,7 +145,7 @@ class _Silent:
     def step(self, report: StepReport) -> None:
         pass
 
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None:
         pass
 
 
@@ -208,7 +216,7 @@ def _folder(output: Path, overwrite: bool) -> Path:
 def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precision: Precision, processes: int) -> str:
     """Everything that decides the result, as JSON. How often it is saved and validated does not."""
     told = asdict(config)
-    for name in ("validate_every", "checkpoint_every", "device", "multi_view", "multi_view_images"):
+    for name in ("validate_every", "checkpoint_every", "device", "scene", "multi_view", "multi_view_images"):
         del told[name]
     if tracks is None:
         del told["multi_view_share"]
