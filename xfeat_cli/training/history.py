@@ -44,7 +44,7 @@ class History:
         }
         self._append(STEPS, {"step": report.step, **rates, **report.losses})
 
-    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None = None) -> None:
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None:
         row = {"step": step, **asdict(accuracy)}
         row |= {f"accuracy_{bound:g}px": value for bound, value in zip(ACCURACIES_PX, row.pop("accuracy"), strict=True)}
         row["refined_shift_x_px"], row["refined_shift_y_px"] = row.pop("refined_shift_px") or (None, None)

@@ -100,9 +100,11 @@ def _within(pairs: np.ndarray, most: int) -> list[tuple[int, int]]:
     images: set[int] = set()
     chosen: list[tuple[int, int]] = []
     for one, two in pairs.tolist():
-        if len(images | {one, two}) <= most and len(chosen) < _MOST_PAIRS:
+        if len(images) + (one not in images) + (two not in images) <= most:
             images |= {one, two}
             chosen.append((one, two))
+        if len(chosen) == _MOST_PAIRS:
+            break
     return chosen
 
 
