@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": BASE | {"images", "matching"},
     "demo": BASE,
     "synthesis": BASE,
-    "training": BASE | COLLECTIONS | {"canvas", "evaluation"},
+    "training": BASE | COLLECTIONS | {"canvas", "evaluation", "sfm"},
     "inspection": BASE | {"store"},
     "neighbours": set(),
     "retrieval": BASE | {"neighbours", "pairs", "store"},

@@ -52,6 +52,15 @@ def test_the_main_job_as_typed(folder: Path) -> None:
     assert xfeat("match-pairs", "pairs.txt", "--output", "m2.h5", cwd=folder).returncode == 0
 
 
+def test_photographs_to_train_on_are_not_those_of_a_model(folder: Path) -> None:
+    result = xfeat(
+        "train", "images", "--multi-view", "nowhere", "--images", "images", "--out", "w.safetensors", cwd=folder
+    )
+    assert result.returncode == 2
+    assert "nowhere holds no COLMAP model" in one_line(result)
+    assert not (folder / "w.safetensors").exists()
+
+
 def test_json_is_one_object_a_line_with_a_summary_last(folder: Path) -> None:
     (folder / "images" / "bad.jpg").write_bytes(b"")
     result = xfeat("extract", "images", "--json", cwd=folder)

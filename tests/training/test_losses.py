@@ -12,14 +12,13 @@ import torch
 from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model.heatmap import from_logits
 from xfeat_cli.model.network import CELL
-from xfeat_cli.synthesis.pairs import Pairs
 from xfeat_cli.training import keypoint_losses, losses
 from xfeat_cli.training.config import LossWeights, Part, TrainConfig
 from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.losses import Correspondences
 from xfeat_cli.training.optimizer import _orthogonal, optimizers
 from xfeat_cli.training.photos import load_photos
-from xfeat_cli.training.step import Guides, Model, compute_losses, draw_pairs, total
+from xfeat_cli.training.step import Batch, Guides, Model, compute_losses, draw_pairs, total
 
 SIZE = (64, 96)
 
@@ -140,7 +139,7 @@ def _trained(
     torch.manual_seed(0)
     photos = list(load_photos([photos_folder], 0, 100, 0, print).values())
     config = TrainConfig(points=60, parts=parts, losses=factors or LossWeights())
-    pairs: Pairs = draw_pairs(generator(1), photos, 2, (128, 96))
+    batch = Batch(draw_pairs(generator(1), photos, 2, (128, 96)))
     teacher = Model().network.eval().requires_grad_(False)
     guides = Guides(corner_probabilities, teacher)
     model, fresh = Model(), Model()
@@ -149,7 +148,7 @@ def _trained(
     steppers = optimizers(model.network, model.refiner, 0.02)
     found = []
     for _ in range(steps):
-        now = compute_losses(generator(2), model, guides, pairs, config)
+        now = compute_losses(generator(2), model, guides, batch, config)
         total(now, config).backward()
         for stepper in steppers:
             stepper.step()

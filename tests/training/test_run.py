@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from xfeat_cli.errors import TrainingError, UsageError
+from xfeat_cli.errors import TrainingError, UsageError, XFeatError
+from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.warps import WarpAccuracy
 from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import weights
 from xfeat_cli.training import checkpoint, loop, run
-from xfeat_cli.training.config import Part
+from xfeat_cli.training.config import Part, TrainConfig
 from xfeat_cli.training.history import CURVES, VALIDATIONS
 from xfeat_cli.training.loop import StepReport
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
@@ -42,6 +44,7 @@ class Stopping:
         self.notes: list[str] = []
         self.steps: list[StepReport] = []
         self.validations: list[int] = []
+        self.poses: list[PoseAccuracy | None] = []
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -51,8 +54,9 @@ class Stopping:
         if report.step == self.after:
             raise KeyboardInterrupt
 
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None:
         self.validations.append(step)
+        self.poses.append(pose)
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +79,9 @@ def test_a_run_writes_weights_that_load_and_describe_themselves(photos_folder: P
     assert loaded.info.has_refiner
     assert loaded.info.refiner_labels == CENTRE.name
     assert loaded.info.min_cossim == pytest.approx(result.accuracy.cosine)
-    assert json.loads(loaded.info.metadata["training"])["steps"] == 4
+    settings = json.loads(loaded.info.metadata["training"])
+    assert settings["steps"] == 4
+    assert settings["learning_rate"] == 0.02
     folder = tmp_path / "mine.safetensors.training"
     assert not (folder / checkpoint.FILE).exists()
     assert (folder / VALIDATIONS).read_text().count("\n") == 3
@@ -93,6 +99,58 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(photos_folder: Path, 
     assert [report.step for report in going_on.steps] == [3, 4]  # step 3 was done, but not yet saved
     for name, tensor in tensors(whole).items():
         assert torch.equal(tensor, tensors(cut)[name]), name
+
+
+def test_a_run_with_real_pairs_goes_on_as_if_not_interrupted(
+    photos_folder: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    whole, cut, without = (tmp_path / f"{name}.safetensors" for name in ("whole", "cut", "without"))
+    real: dict[str, Any] = {
+        **TINY,
+        "steps": 2,
+        "multi_view": model_folder,
+        "multi_view_images": photos_folder,
+        "multi_view_share": 0.6,
+    }
+    observer = Stopping()
+    run.train([photos_folder], whole, observer=observer, **real)
+    assert any(f"8 photographs of {model_folder} make 28 real pairs" in note for note in observer.notes)  # 2 held out
+    with pytest.raises(KeyboardInterrupt):
+        run.train([photos_folder], cut, observer=Stopping(2), **real)
+    with pytest.raises(UsageError, match="other multi_view_digest, multi_view_photos, multi_view_share"):
+        run.train([photos_folder], cut, **{**TINY, "steps": 2})
+    run.train([photos_folder], cut, **real)
+    run.train([photos_folder], without, **{**TINY, "steps": 2})
+    for name, tensor in tensors(whole).items():
+        assert torch.equal(tensor, tensors(cut)[name]), name
+    assert any(not torch.equal(tensor, tensors(without)[name]) for name, tensor in tensors(whole).items())
+    settings = json.loads(weights.load(str(whole)).info.metadata["training"])
+    assert settings["multi_view_photos"] == 8
+    assert settings["multi_view_share"] == 0.6
+
+
+def test_poses_of_a_scene_are_validated_too(photos_folder: Path, scene_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("poselib", reason="poses need the extra [eval]")
+    out, observer = tmp_path / "mine.safetensors", Stopping()
+    options = {**TINY, "init": "xfeat-start", "steps": 1}
+    result = run.train([photos_folder], out, observer=observer, scene=scene_folder, **options)
+    assert result.pose == observer.poses[1]
+    first, last = (pose.auc for pose in observer.poses if pose is not None)
+    assert 0 < first[-1] < 100
+    with open(tmp_path / "mine.safetensors.training" / VALIDATIONS, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["pose_auc_20deg"]) for row in rows] == [first[-1], last[-1]]
+    assert "scene" not in json.loads(weights.load(str(out)).info.metadata["training"])
+
+
+def test_an_incomplete_scene_is_refused_at_once(photos_folder: Path, scene_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("poselib", reason="poses need the extra [eval]")
+    (tmp_path / "cameras.json").write_text((scene_folder / "cameras.json").read_text())
+    with pytest.raises(XFeatError, match=r"pairs\.txt does not exist"):
+        run.train([photos_folder], tmp_path / "out.safetensors", scene=tmp_path, **TINY)
+    (tmp_path / "pairs.txt").write_text("0.png 2.png\n")
+    with pytest.raises(UsageError, match=r"images/0\.png does not exist; a scene holds"):
+        run.train([photos_folder], tmp_path / "out.safetensors", scene=tmp_path, **TINY)
 
 
 def test_parts_that_are_not_trained_stay_bit_for_bit(photos_folder: Path, tmp_path: Path) -> None:
@@ -177,6 +235,10 @@ def test_too_few_photographs_are_one_clear_error(tmp_path: Path) -> None:
         ({"learning_rate": 2.0}, "learning_rate"),
         ({"precision": "fp16"}, "bf16 or fp32"),
         ({"parts": ()}, "no part"),
+        ({"multi_view": "model"}, "--images the folder of its photographs: give both"),
+        ({"multi_view_images": "photos"}, "--images the folder of its photographs: give both"),
+        ({"multi_view": "model", "multi_view_images": "photos", "multi_view_share": 1.0}, "between 0 and 1"),
+        ({"multi_view": "model", "multi_view_images": "photos", "parts": (Part.REFINER,)}, "add --part network"),
     ],
 )
 def test_impossible_options_are_refused(
@@ -211,8 +273,14 @@ def test_photographs_in_one_piece_are_themselves() -> None:
     assert photos.digest() == Photos(each).digest() != Photos(each[::-1]).digest()
 
 
+@pytest.mark.parametrize(("init", "given", "rate"), [(None, None, 0.02), ("default", None, 0.003), ("a", 0.1, 0.1)])
+def test_weights_are_adapted_at_a_lower_learning_rate(init: str | None, given: float | None, rate: float) -> None:
+    assert TrainConfig(init=init, learning_rate=given).peak_learning_rate == rate
+
+
 @pytest.mark.slow
-def test_two_processes_train_one_model(photos_folder: Path, tmp_path: Path) -> None:
+def test_two_processes_train_one_model(photos_folder: Path, model_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
-    assert run.train([photos_folder], out, **{**TINY, "processes": 2}).steps == 4
+    real = {"multi_view": model_folder, "multi_view_images": photos_folder}
+    assert run.train([photos_folder], out, **{**TINY, **real, "processes": 2}).steps == 4
     assert all(tensor.isfinite().all() for tensor in tensors(out).values())

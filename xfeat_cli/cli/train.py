@@ -14,9 +14,10 @@ import typer
 from xfeat_cli.cli.options import DeviceOption, QuietOption
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError
-from xfeat_cli.training.config import LossWeights, Part, TrainConfig
+from xfeat_cli.training.config import ADAPTING_LEARNING_RATE, LEARNING_RATE, LossWeights, Part, TrainConfig
 
 if TYPE_CHECKING:
+    from xfeat_cli.evaluation.pose import PoseAccuracy
     from xfeat_cli.evaluation.warps import WarpAccuracy
     from xfeat_cli.training.loop import StepReport
 
@@ -35,6 +36,16 @@ def train(
     teacher: Annotated[
         str | None, typer.Option("--teacher", metavar="NAME|PATH", help="Weights whose outputs are learned too.")
     ] = _DEFAULT.teacher,
+    multi_view: Annotated[
+        Path | None,
+        typer.Option("--multi-view", metavar="MODEL", help="COLMAP model folder: its points are learned as matches."),
+    ] = _DEFAULT.multi_view,
+    multi_view_images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="The photographs of --multi-view's model.")
+    ] = _DEFAULT.multi_view_images,
+    multi_view_share: Annotated[
+        float, typer.Option("--multi-view-share", metavar="SHARE", help="Share of pairs that come from the model.")
+    ] = _DEFAULT.multi_view_share,
     parts: Annotated[
         list[Part] | None,
         typer.Option("--part", show_default="all", help="Train only this part; repeat it for several."),
@@ -55,7 +66,12 @@ def train(
         str, typer.Option("--late-crop", metavar="WxH", help="Their size in the last part, with half the pairs.")
     ] = f"{_DEFAULT.late_crop[0]}x{_DEFAULT.late_crop[1]}",
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", help="Of Muon, annealed to nearly 0; less to adapt weights, say 0.003.")
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            show_default=f"{LEARNING_RATE:g}; {ADAPTING_LEARNING_RATE:g} with --init",
+            help="Of Muon, annealed to nearly 0.",
+        ),
     ] = _DEFAULT.learning_rate,
     ema: Annotated[
         float, typer.Option("--ema", help="Decay of the averaged weights, which are what is saved.")
@@ -63,6 +79,10 @@ def train(
     held_out: Annotated[
         int, typer.Option("--held-out", min=1, help="Photographs kept for validation, at most a fifth.")
     ] = _DEFAULT.held_out,
+    scene: Annotated[
+        Path | None,
+        typer.Option("--scene", metavar="DIR", help="images/, cameras.json, pairs.txt: validate poses on it too."),
+    ] = _DEFAULT.scene,
     max_photos: Annotated[
         int, typer.Option("--max-photos", min=8, help="Most photographs held in memory.")
     ] = _DEFAULT.max_photos,
@@ -90,12 +110,15 @@ def train(
     """Train weights on photographs, from scratch or from other weights.
 
     Pairs with exactly known correspondence are made from single photographs: homographies, parallax, occlusion, change
-    of light. All parts are trained together: descriptors, match refiner, reliability, keypoints. A run that was
+    of light. With --multi-view some are photographs of a scene, whose correspondences are the points of its COLMAP
+    model. All parts are trained together: descriptors, match refiner, reliability, keypoints. A run that was
     interrupted goes on from its checkpoint in OUT.training, where its history and curves are too.
 
     Examples:
 
-      xfeat train photos/ --init default --learning-rate 0.003 --steps 2000 --out mine.safetensors
+      xfeat train photos/ --init default --steps 2000 --out mine.safetensors
+
+      xfeat train photos/ --init default --multi-view out/sparse/0 --images scene/ --out mine.safetensors
 
       xfeat extract images/ out.h5 --weights mine.safetensors
     """
@@ -110,6 +133,9 @@ def train(
             observer=console,
             init=init,
             teacher=teacher,
+            multi_view=multi_view,
+            multi_view_images=multi_view_images,
+            multi_view_share=multi_view_share,
             parts=tuple(parts) if parts else _DEFAULT.parts,
             losses=_losses(loss or []),
             steps=steps,
@@ -120,6 +146,7 @@ def train(
             learning_rate=learning_rate,
             ema=ema,
             held_out=held_out,
+            scene=scene,
             max_photos=max_photos,
             validate_every=validate_every,
             checkpoint_every=checkpoint_every,
@@ -164,10 +191,10 @@ class TrainConsole:
             left = (now - self._started) / gained * (1 - report.progress)
             self._line(f"step {report.step}, {100 * report.progress:.1f} %, {left / 60:.1f} min left, {_state(report)}")
 
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None:
         if self._quiet:
             return
-        self._line(f"step {step}, validation: {describe(accuracy)}")
+        self._line(f"step {step}, validation: {describe(accuracy)}{_describe_pose(pose)}")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -203,6 +230,16 @@ def describe(accuracy: WarpAccuracy) -> str:
             f"shift {x:+.2f} {y:+.2f} px)"
         )
     return line
+
+
+def _describe_pose(pose: PoseAccuracy | None) -> str:
+    if pose is None:
+        return ""
+    from xfeat_cli.evaluation.pose import VALIDATED_DEG
+
+    bounds = " / ".join(f"{bound:g}" for bound in VALIDATED_DEG)
+    areas = " / ".join(f"{pose.auc_at(bound):.1f}" for bound in VALIDATED_DEG)
+    return f", pose AUC {areas} % at {bounds} degrees"
 
 
 def _state(report: StepReport) -> str:

@@ -7,7 +7,7 @@ Source: the protocol of SuperGlue (Sarlin et al., CVPR 2020).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,14 @@ from xfeat_cli.pairs import Pair, read_pairs
 from xfeat_cli.store import KeypointsReader, MatchesReader
 from xfeat_cli.types import FloatArray, PointMatches
 
+_Matched = tuple[FloatArray, FloatArray]
+"""Matched pixels (M, 2) of the first and the second image."""
+
 THRESHOLDS = (0.25, 0.5, 1.0, 5.0, 10.0, 20.0)
 """Degrees at which the AUC is given."""
+
+VALIDATED_DEG = (5.0, 10.0, 20.0)
+"""Those that training shows."""
 
 EPIPOLAR_BOUND = 1e-3
 """A match is precise when its symmetric epipolar distance is below this, in units of the focal length."""
@@ -45,6 +51,10 @@ class PoseAccuracy:
     precision: float
     matches: float
 
+    def auc_at(self, threshold: float) -> float:
+        """The AUC at one of THRESHOLDS."""
+        return self.auc[THRESHOLDS.index(threshold)]
+
 
 def evaluate_poses(
     cameras: Path, pairs: Path, matches: Path, features: Path | None = None, seeds: int = 5
@@ -54,24 +64,30 @@ def evaluate_poses(
     cameras: cameras.json (K, R, t world-to-camera, pixel centres at integers). features: needed for sparse matches.
     Raises UsageError, PairsError, StoreError.
     """
+    wanted, known = load_known(cameras, pairs)
+    return score_points(wanted, _matched_points(wanted, matches, features), known, seeds)
+
+
+def load_known(cameras: Path, pairs: Path) -> tuple[list[Pair], dict[str, Camera]]:
+    """A list of pairs, and cameras of all their images. Raises UsageError, PairsError."""
     known = load_cameras(cameras)
     wanted = read_pairs(pairs)
     missing = sorted({name for pair in wanted for name in pair} - known.keys())
     if missing:
         raise UsageError(f"{cameras} has no camera for {', '.join(missing[:3])}; use pairs of images it knows")
-    points = _matched_points(wanted, matches, features)
-    errors = np.array(
-        [
-            [pose_error(p0, p1, known[a], known[b], seed) for (a, b), (p0, p1) in zip(wanted, points, strict=True)]
-            for seed in range(seeds)
-        ]
-    )
+    return wanted, known
+
+
+def score_points(
+    pairs: Sequence[Pair], points: Sequence[_Matched], cameras: Mapping[str, Camera], seeds: int
+) -> PoseAccuracy:
+    """Accuracy of each pair's matched pixels."""
+    matched = [(*found, cameras[a], cameras[b]) for (a, b), found in zip(pairs, points, strict=True)]
+    errors = np.array([[pose_error(*one, seed) for one in matched] for seed in range(seeds)])
     curves = np.array([area_under_recall(one) for one in errors])
-    shares = [
-        precise_share(p0, p1, known[a], known[b]) for (a, b), (p0, p1) in zip(wanted, points, strict=True) if len(p0)
-    ]
+    shares = [precise_share(*one) for one in matched if len(one[0])]
     return PoseAccuracy(
-        len(wanted),
+        len(pairs),
         seeds,
         tuple(100 * curves.mean(0)),
         tuple(100 * curves.std(0)),
@@ -82,7 +98,7 @@ def evaluate_poses(
 
 def pose_error(points0: FloatArray, points1: FloatArray, camera0: Camera, camera1: Camera, seed: int = 0) -> float:
     """Error in degrees of the relative pose estimated from matched pixels (M, 2) each."""
-    poselib = _poselib()
+    poselib = require_poselib()
     if len(points0) < 8:
         return 180.0
     pose, _ = poselib.estimate_relative_pose(
@@ -127,7 +143,7 @@ def relative_pose(camera0: Camera, camera1: Camera) -> tuple[FloatArray, FloatAr
     return rotation, camera1.t - rotation @ camera0.t
 
 
-def _matched_points(pairs: Iterable[Pair], matches: Path, features: Path | None) -> list[tuple[FloatArray, FloatArray]]:
+def _matched_points(pairs: Iterable[Pair], matches: Path, features: Path | None) -> list[_Matched]:
     with MatchesReader(matches) as reader:
         found = [reader.load(*pair) if pair in reader else None for pair in pairs]
     nothing = np.zeros((0, 2), np.float32)
@@ -156,7 +172,8 @@ def _pinhole(camera: Camera) -> dict[str, Any]:
     return {"model": "PINHOLE", "width": width, "height": height, "params": [k[0, 0], k[1, 1], k[0, 2], k[1, 2]]}
 
 
-def _poselib() -> Any:
+def require_poselib() -> Any:
+    """The module. Raises UsageError when it is missing."""
     try:
         import poselib
     except ImportError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from xfeat_cli.config import Precision
 
@@ -12,6 +13,9 @@ class Part(str, Enum):
     NETWORK = "network"
     KEYPOINTS = "keypoints"
     REFINER = "refiner"
+
+
+LEARNING_RATE, ADAPTING_LEARNING_RATE = 0.02, 0.003
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,14 @@ class TrainConfig:
     steps: how many; minutes: instead of steps, stop at that time; the learning rate is annealed over either.
     batch: pairs of images a step, over all processes. crop: (width, height) px of the training images;
         late_crop: those of the last part, from late_from (share of the run) on, with half as many pairs.
-    points: correspondences a pair. max_points: most correspondences that compete in one softmax, on one process.
-    learning_rate: of Muon, for convolution and linear weights; biases take a tenth of it, with Adam.
+    points: correspondences a pair.
+    learning_rate: of Muon, for convolution and linear weights; biases and the refiner take a tenth of it, with Adam;
+        None = 0.02, or 0.003 with init, whose accuracy 0.02 would first destroy.
+    multi_view: folder of a COLMAP model, multi_view_images: that of its photographs: real pairs, whose correspondences
+        are the model's points, are multi_view_share of all pairs. Descriptors and reliability learn from them.
     ema: decay of the averaged weights, which are what is saved.
-    held_out: photographs kept for validation. validate_every, checkpoint_every: steps.
+    held_out: photographs kept for validation. scene: folder of images/, cameras.json and pairs.txt, on which poses are
+        validated too. validate_every, checkpoint_every: steps.
     max_photos: most photographs kept in memory; photo_size: longest side, px, at which they are kept.
     processes: on a CPU, each with one thread; None = one a processor. device, precision: as for extraction.
     seed: of everything random: two runs of the same options and processes give the same weights on one machine.
@@ -62,11 +70,15 @@ class TrainConfig:
     late_crop: tuple[int, int] = (448, 320)
     late_from: float = 0.7
     points: int = 400
-    learning_rate: float = 0.02
+    learning_rate: float | None = None
     warm_up: float = 0.05
     clip: float = 1.0
+    multi_view: Path | None = None
+    multi_view_images: Path | None = None
+    multi_view_share: float = 0.25
     ema: float = 0.999
     held_out: int = 32
+    scene: Path | None = None
     validate_every: int = 1000
     checkpoint_every: int = 250
     max_photos: int = 4000
@@ -76,6 +88,12 @@ class TrainConfig:
     precision: Precision = Precision.AUTO
     seed: int = 0
     losses: LossWeights = field(default_factory=LossWeights)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LEARNING_RATE if self.init is None else ADAPTING_LEARNING_RATE
 
 
 MIN_PHOTOS = 8

@@ -12,6 +12,7 @@ import numpy as np
 
 from xfeat_cli.canvas import BLUE, PALE, as_png, blank, write
 from xfeat_cli.errors import TrainingError
+from xfeat_cli.evaluation.pose import VALIDATED_DEG, PoseAccuracy
 from xfeat_cli.evaluation.warps import ACCURACIES_PX, WarpAccuracy
 from xfeat_cli.training.loop import StepReport
 
@@ -44,10 +45,11 @@ class History:
         }
         self._append(STEPS, {"step": report.step, **rates, **report.losses})
 
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None:
         row = {"step": step, **asdict(accuracy)}
         row |= {f"accuracy_{bound:g}px": value for bound, value in zip(ACCURACIES_PX, row.pop("accuracy"), strict=True)}
         row["refined_shift_x_px"], row["refined_shift_y_px"] = row.pop("refined_shift_px") or (None, None)
+        row |= {f"pose_auc_{bound:g}deg": None if pose is None else pose.auc_at(bound) for bound in VALIDATED_DEG}
         self._append(VALIDATIONS, {name: "" if value is None else value for name, value in row.items()})
 
     def draw(self) -> None:

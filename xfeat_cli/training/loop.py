@@ -19,11 +19,13 @@ from torch.optim import Optimizer
 
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import TrainingError
+from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.warps import WarpAccuracy
 from xfeat_cli.training import parallel
 from xfeat_cli.training.config import TrainConfig
 from xfeat_cli.training.optimizer import optimizers
-from xfeat_cli.training.step import Guides, Model, compute_losses, draw_pairs, total
+from xfeat_cli.training.step import Guides, Model, compute_losses, draw_batch, total
+from xfeat_cli.training.tracks import Tracks
 
 _EMA_WARM_UP = 10
 _SMOOTHING = 0.95
@@ -48,7 +50,7 @@ class Observer(Protocol):
 
     def note(self, text: str) -> None: ...
     def step(self, report: StepReport) -> None: ...
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None: ...
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None: ...
 
 
 class Trainer:
@@ -63,6 +65,7 @@ class Trainer:
         precision: Precision,
         rank: int = 0,
         processes: int = 1,
+        tracks: Tracks | None = None,
     ) -> None:
         self.config = config
         self.model = Model().to(device)
@@ -71,11 +74,12 @@ class Trainer:
         self.elapsed = 0.0
         self._guides = guides
         self._photos = photos
+        self._tracks = tracks
         self._device = device
         self._precision = precision
         self._rank = rank
         self._processes = processes
-        self._optimizers = optimizers(self.model.network, self.model.refiner, config.learning_rate)
+        self._optimizers = optimizers(self.model.network, self.model.refiner, config.peak_learning_rate)
         self._smoothed: dict[str, float] = {}
         self._making = 0.0
 
@@ -127,10 +131,11 @@ class Trainer:
         count = max(1, config.batch // self._processes // (2 if late else 1))
         generator = torch.Generator(self._device)
         generator.manual_seed((config.seed << 40) + (self._rank << 32) + self.steps_done)
-        pairs = draw_pairs(generator, self._photos, count, config.late_crop if late else config.crop)
+        crop = config.late_crop if late else config.crop
+        batch = draw_batch(generator, self._photos, self._tracks, count, crop, config)
         making = self._seconds_since(started)
         with self._autocast():
-            found = compute_losses(generator, self.model, self._guides, pairs, config)
+            found = compute_losses(generator, self.model, self._guides, batch, config)
             loss = total(found, config)
         loss.backward()  # type: ignore[no-untyped-call]
         parallel.average(self.model)
@@ -139,7 +144,7 @@ class Trainer:
         if not math.isfinite(values[0]) or not torch.isfinite(norm):
             raise TrainingError(
                 f"the loss diverged at step {self.steps_done + 1}; the last checkpoint is kept: "
-                f"start again with --overwrite and a smaller --learning-rate than {config.learning_rate:g}"
+                f"start again with --overwrite and a smaller --learning-rate than {config.peak_learning_rate:g}"
             )
         rate = self._learning_rate()
         for optimizer, share in zip(self._optimizers, _shares(self._optimizers), strict=True):
@@ -158,7 +163,7 @@ class Trainer:
             self.progress,
             rate,
             dict(self._smoothed),
-            count * self._processes / seconds,
+            len(batch) * self._processes / seconds,
             making / seconds,
         )
 
@@ -166,7 +171,7 @@ class Trainer:
         """Linear warm-up, then a cosine to nearly nothing."""
         warm_up = min(1.0, (self.progress + 1e-3) / max(self.config.warm_up, 1e-3))
         cosine = 0.5 * (1 + math.cos(math.pi * self.progress))
-        return self.config.learning_rate * warm_up * max(_LEARNING_RATE_FLOOR, cosine)
+        return self.config.peak_learning_rate * warm_up * max(_LEARNING_RATE_FLOOR, cosine)
 
     @torch.no_grad()
     def _average_weights(self) -> None:

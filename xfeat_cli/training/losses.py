@@ -33,11 +33,32 @@ _DISCONTINUITY_PX = 4.0
 
 @dataclass(frozen=True)
 class Correspondences:
-    """points0, points1: (B, N, 2); valid: (B, N) bool, the others are padding."""
+    """points0, points1: (B, N, 2); valid: (B, N) bool, the others are padding.
+
+    scenes: (B,), which scene a pair shows. Points of different pairs of one scene may be the same place, so they do not
+    compete. None = every pair shows another.
+    """
 
     points0: Tensor
     points1: Tensor
     valid: Tensor
+    scenes: Tensor | None = None
+
+
+def joined(one: Correspondences, other: Correspondences) -> Correspondences:
+    """Those of two batches, whose scenes are different ones, as of one batch."""
+    most = max(one.valid.shape[1], other.valid.shape[1])
+
+    def padded(tensor: Tensor) -> Tensor:
+        return F.pad(tensor, (0, 0) * (tensor.ndim - 2) + (0, most - tensor.shape[1]))
+
+    scenes = [torch.arange(len(c.valid), device=c.valid.device) if c.scenes is None else c.scenes for c in (one, other)]
+    return Correspondences(
+        torch.cat([padded(one.points0), padded(other.points0)]),
+        torch.cat([padded(one.points1), padded(other.points1)]),
+        torch.cat([padded(one.valid), padded(other.valid)]),
+        torch.cat([scenes[0], scenes[1] + scenes[0].max() + 1]),
+    )
 
 
 def choose_correspondences(
@@ -79,6 +100,12 @@ def descriptor_loss(features0: Tensor, features1: Tensor, chosen: Correspondence
     d1 = F.normalize(sample(F.normalize(features1, dim=1), chosen.points1), dim=-1).flatten(0, 1)
     valid = chosen.valid.flatten()
     similarity = SHARPNESS * d0 @ d1.T
+    if chosen.scenes is not None:
+        pair = torch.arange(len(chosen.valid), device=valid.device)
+        unknown = (chosen.scenes[:, None] == chosen.scenes) & (pair[:, None] != pair)
+        each = chosen.valid.shape[1]
+        unknown = unknown.repeat_interleave(each, 0).repeat_interleave(each, 1)
+        similarity = similarity.masked_fill(unknown, -torch.inf)
     forward = similarity.masked_fill(~valid[None], -torch.inf).log_softmax(1).diagonal()
     backward = similarity.masked_fill(~valid[:, None], -torch.inf).log_softmax(0).diagonal()
     likelihood = torch.where(valid, forward + backward, 0)

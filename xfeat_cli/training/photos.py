@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
@@ -24,7 +25,7 @@ MIN_SIDE = 160
 """A photograph whose shorter side is below this many px is left out."""
 
 _ENLARGEMENT = 1.5
-"""Most that a canvas enlarges a photograph."""
+"""Most that a part of a photograph is enlarged."""
 
 
 class Photos(Sequence[Tensor]):
@@ -56,6 +57,39 @@ class Photos(Sequence[Tensor]):
         return shapes.hexdigest()
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A photograph as training keeps it: pixels (h, w) uint8, gray; size and shown as of `images.Photo`."""
+
+    pixels: Tensor
+    size: tuple[int, int]
+    shown: tuple[int, int]
+
+
+def read_kept(files: Sequence[ImageFile], longest: int, report: Callable[[str], None]) -> dict[str, Kept]:
+    """Photographs by name, longest side at most `longest`; what cannot be used goes to `report`, one line each."""
+
+    def read(file: ImageFile) -> Kept | str:
+        try:
+            photo = read_photo(file, longest)
+        except ImageError as error:
+            return f"left out: {error}"
+        if min(photo.gray.shape) < MIN_SIDE:
+            return f"left out: {file.path}: its shorter side is below {MIN_SIDE} px"
+        pixels = torch.from_numpy(np.rint(photo.gray * 255).astype(np.uint8))
+        return Kept(pixels, photo.size, photo.shown)
+
+    with ThreadPoolExecutor() as pool:
+        read_files = list(pool.map(read, files))
+    photos = {}
+    for file, photo in zip(files, read_files, strict=True):
+        if isinstance(photo, str):
+            report(photo)
+        else:
+            photos[file.name] = photo
+    return photos
+
+
 def load_photos(
     folders: Sequence[Path], longest: int, most: int, seed: int, report: Callable[[str], None]
 ) -> dict[str, Tensor]:
@@ -69,23 +103,7 @@ def load_photos(
         report(f"{len(files)} photographs, of which {most} are used (--max-photos)")
         files = [files[i] for i in sorted(chosen)]
 
-    def read(file: ImageFile) -> Tensor | str:
-        try:
-            gray = read_photo(file, longest).gray
-        except ImageError as error:
-            return f"left out: {error}"
-        if min(gray.shape) < MIN_SIDE:
-            return f"left out: {file.path}: its shorter side is below {MIN_SIDE} px"
-        return torch.from_numpy(np.rint(gray * 255).astype(np.uint8))
-
-    with ThreadPoolExecutor() as pool:
-        read_files = list(pool.map(read, files))
-    photos = {}
-    for file, photo in zip(files, read_files, strict=True):
-        if isinstance(photo, str):
-            report(photo)
-        else:
-            photos[file.name] = photo
+    photos = {name: kept.pixels for name, kept in read_kept(files, longest, report).items()}
     if len(photos) < MIN_PHOTOS:
         raise UsageError(
             f"{len(photos)} usable photographs in {', '.join(map(str, folders))}; training needs at least "
@@ -123,11 +141,21 @@ def _cut(generator: Generator, photos: Sequence[Tensor], canvas: tuple[int, int]
     if where[3] < 0.15:
         photo = photo.T
     height, width = photo.shape
-    largest = min(height / canvas[0], width / canvas[1])
-    least = min(largest, max(1 / _ENLARGEMENT, largest / 4))
+    least, largest = scale_range((height, width), canvas)
     scale = least * (largest / least) ** (1 - where[0] ** 2)
     rows, columns = (min(side, max(1, round(scale * c))) for side, c in zip((height, width), canvas, strict=True))
     top, left = round(where[1] * (height - rows)), round(where[2] * (width - columns))
-    part = photo[top : top + rows, left : left + columns][None, None].float() / 255
-    part = F.interpolate(part, canvas, mode="bilinear", antialias=True)[0].clamp(0, 1)
+    part = resampled(photo[top : top + rows, left : left + columns], canvas)[None]
     return part.flip(-1) if where[3] > 0.6 else part
+
+
+def scale_range(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float]:
+    """Least and largest px of a photograph of (height, width) that a px of a part of it, as `target`, may show."""
+    largest = min(size[0] / target[0], size[1] / target[1])
+    return min(largest, max(1 / _ENLARGEMENT, largest / 4)), largest
+
+
+def resampled(part: Tensor, size: tuple[int, int]) -> Tensor:
+    """A part (h, w) uint8 of a photograph at (height, width): [0, 1]."""
+    resized = F.interpolate(part[None, None].float() / 255, size, mode="bilinear", antialias=True)
+    return resized[0, 0].clamp(0, 1)

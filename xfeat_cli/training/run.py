@@ -17,6 +17,8 @@ from torch import Tensor, multiprocessing
 from xfeat_cli import __version__
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import TrainingError, UsageError
+from xfeat_cli.evaluation.pose import PoseAccuracy
+from xfeat_cli.evaluation.scene import Scene
 from xfeat_cli.evaluation.warps import WarpAccuracy, evaluate_warps
 from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import weights
@@ -24,25 +26,30 @@ from xfeat_cli.model.allocation import keep_freed_memory
 from xfeat_cli.model.network import CELL, XFeatNetwork
 from xfeat_cli.model.processor import has_bf16_tiles, usable_cores
 from xfeat_cli.model.runtime import Runtime, resolve_device
+from xfeat_cli.sfm.tracks import read_views
 from xfeat_cli.training import checkpoint, parallel
-from xfeat_cli.training.config import TrainConfig
+from xfeat_cli.training.config import Part, TrainConfig
 from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.history import History
 from xfeat_cli.training.loop import Observer, StepReport, Trainer
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
 from xfeat_cli.training.step import Guides
+from xfeat_cli.training.tracks import Tracks, load_tracks
 
-VALIDATION_PAIRS = 24
+VALIDATION_PAIRS, VALIDATION_SEEDS = 24, 3
+"""Pairs of views of held-out photographs; RANSAC runs on the scene."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """steps, seconds: of the whole run, over all its resumptions. accuracy: of the weights that were written."""
+    """steps, seconds: of the whole run, over all its resumptions. accuracy, pose: of the weights that were written; the
+    latter on the scene, if one was given."""
 
     output: Path
     steps: int
     seconds: float
     accuracy: WarpAccuracy
+    pose: PoseAccuracy | None
 
 
 def train(
@@ -67,19 +74,30 @@ def train(
     precision = _precision(config.precision, device)
     processes = _processes(config, device)
     folder = _folder(output, overwrite)
-    all_photos = load_photos(
-        [Path(f) for f in images], config.photo_size, config.max_photos, config.seed, observer.note
-    )
+    scene = Scene(Path(config.scene)) if config.scene is not None else None
+    views = read_views(Path(config.multi_view)) if config.multi_view is not None else []
+    most_views = min(len(views), round(config.max_photos * config.multi_view_share))
+    folders = [Path(folder) for folder in images]
+    all_photos = load_photos(folders, config.photo_size, config.max_photos - most_views, config.seed, observer.note)
     learned, held_out = split_held_out(all_photos, config.held_out, config.seed)
     photos = Photos([learned[name] for name in sorted(learned)])
-    settings = _settings(config, photos, precision, processes)
+    tracks = None
+    if config.multi_view_images is not None:
+        never = {Path(name).resolve() for name in held_out}
+        tracks = load_tracks(
+            views, Path(config.multi_view_images), config.photo_size, most_views, config.seed, never, observer.note
+        )
+    settings = _settings(config, photos, tracks, precision, processes)
     saved = _resumable(folder, settings)
     observer.note(
         f"{len(learned)} photographs to learn from, {len(held_out)} to validate on; {device}, {precision.value}, "
         f"{processes} process{'es' if processes > 1 else ''}"
     )
+    if tracks is not None:
+        observer.note(f"{len(tracks.photos)} photographs of {config.multi_view} make {len(tracks)} real pairs")
+        tracks = tracks.to(device)
     photos = photos.to(device)
-    work = _Work(config, photos, device, precision, processes, saved)
+    work = _Work(config, photos, tracks, device, precision, processes, saved)
     history = History(folder, saved["steps_done"] if saved else 0)
     if saved:
         observer.note(f"going on after step {saved['steps_done']}")
@@ -87,11 +105,13 @@ def train(
     def runtime_of(trainer: Trainer) -> Runtime:
         return Runtime(weights.in_memory(trainer.averaged, output, CENTRE.name), str(device), Precision.FP32)
 
-    def validate(trainer: Trainer) -> WarpAccuracy:
-        accuracy = evaluate_warps(runtime_of(trainer), [held_out[name] for name in sorted(held_out)], VALIDATION_PAIRS)
-        history.validated(trainer.steps_done, accuracy)
-        observer.validated(trainer.steps_done, accuracy)
-        return accuracy
+    def validate(trainer: Trainer) -> tuple[WarpAccuracy, PoseAccuracy | None]:
+        runtime = runtime_of(trainer)
+        accuracy = evaluate_warps(runtime, [held_out[name] for name in sorted(held_out)], VALIDATION_PAIRS)
+        pose = scene.measure(runtime, VALIDATION_SEEDS) if scene is not None else None
+        history.validated(trainer.steps_done, accuracy, pose)
+        observer.validated(trainer.steps_done, accuracy, pose)
+        return accuracy, pose
 
     def keep(trainer: Trainer) -> None:
         checkpoint.save(folder, {"settings": settings, **trainer.state()})
@@ -111,11 +131,11 @@ def train(
 
         trainer.run(after_step)
         keep(trainer)
-    accuracy = validate(trainer)
+    accuracy, pose = validate(trainer)
     history.draw()
     weights.save(output, trainer.averaged, _metadata(trainer, settings, accuracy))
     (folder / checkpoint.FILE).unlink(missing_ok=True)
-    return Trained(output, trainer.steps_done, trainer.elapsed, accuracy)
+    return Trained(output, trainer.steps_done, trainer.elapsed, accuracy, pose)
 
 
 class _Silent:
@@ -125,7 +145,7 @@ class _Silent:
     def step(self, report: StepReport) -> None:
         pass
 
-    def validated(self, step: int, accuracy: WarpAccuracy) -> None:
+    def validated(self, step: int, accuracy: WarpAccuracy, pose: PoseAccuracy | None) -> None:
         pass
 
 
@@ -142,9 +162,15 @@ def _checked(config: TrainConfig) -> TrainConfig:
         raise UsageError("steps and minutes must be positive")
     if not config.parts:
         raise UsageError("no part to train: name network, keypoints or refiner")
+    if (config.multi_view is None) != (config.multi_view_images is None):
+        raise UsageError("--multi-view is a model and --images the folder of its photographs: give both, or neither")
+    if config.multi_view is not None and Part.NETWORK not in config.parts:
+        raise UsageError("--multi-view teaches only descriptors and reliability: add --part network, or leave it out")
+    if not 0 < config.multi_view_share < 1:
+        raise UsageError(f"multi_view_share is {config.multi_view_share}; it must be between 0 and 1")
     if config.batch < 1 or config.points < 1:
         raise UsageError("batch and points must be at least 1")
-    if not 0 < config.learning_rate < 1:
+    if not 0 < config.peak_learning_rate < 1:
         raise UsageError(f"learning_rate is {config.learning_rate}; it must be in (0, 1)")
     if not 0 <= config.ema < 1:
         raise UsageError(f"ema is {config.ema}; it must be in [0, 1)")
@@ -183,12 +209,17 @@ def _folder(output: Path, overwrite: bool) -> Path:
     return folder
 
 
-def _settings(config: TrainConfig, photos: Photos, precision: Precision, processes: int) -> str:
+def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precision: Precision, processes: int) -> str:
     """Everything that decides the result, as JSON. How often it is saved and validated does not."""
     told = asdict(config)
-    for name in ("validate_every", "checkpoint_every", "device"):
+    for name in ("validate_every", "checkpoint_every", "device", "scene", "multi_view", "multi_view_images"):
         del told[name]
+    if tracks is None:
+        del told["multi_view_share"]
+    else:
+        told |= {"multi_view_photos": len(tracks.photos), "multi_view_digest": tracks.digest()}
     told |= {"precision": precision.value, "processes": processes, "photos": len(photos), "digest": photos.digest()}
+    told["learning_rate"] = config.peak_learning_rate
     for name in ("init", "teacher"):
         if told[name] is not None:
             told[f"{name}_sha256"] = weights.load(told[name]).info.sha256
@@ -224,6 +255,7 @@ class _Work:
 
     config: TrainConfig
     photos: Photos
+    tracks: Tracks | None
     device: torch.device
     precision: Precision
     processes: int
@@ -233,7 +265,9 @@ class _Work:
         keep_freed_memory()
         torch.manual_seed(self.config.seed)
         guides = _guides(self.config, self.device)
-        trainer = Trainer(self.config, guides, self.photos, self.device, self.precision, rank, self.processes)
+        trainer = Trainer(
+            self.config, guides, self.photos, self.device, self.precision, rank, self.processes, self.tracks
+        )
         if self.saved is not None:
             trainer.restore(self.saved)
         elif self.config.init is not None:

@@ -20,6 +20,8 @@ from xfeat_cli.synthesis.pairs import Pairs, make_pairs
 from xfeat_cli.training import keypoint_losses, losses
 from xfeat_cli.training.config import Part, TrainConfig
 from xfeat_cli.training.photos import cut_canvases
+from xfeat_cli.training.real_pairs import RealPairs, draw_real_pairs
+from xfeat_cli.training.tracks import Tracks
 
 STRENGTH = Strength()
 LIGHT = Light()
@@ -81,23 +83,59 @@ def draw_pairs(generator: Generator, photos: Sequence[Tensor], count: int, crop:
     return make_pairs(generator, cut_canvases(generator, photos, count, view), view, STRENGTH, LIGHT)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What a step learns from: synthetic pairs, and real ones if there is a model of a scene.
+
+    Only descriptors and reliability learn from real pairs: their points are known to about a pixel and anywhere in
+    their cells, while the refiner learns the sub-pixel place of cell centres, and keypoints theirs.
+    """
+
+    pairs: Pairs
+    real: RealPairs | None = None
+
+    def __len__(self) -> int:
+        return len(self.pairs.image0) + (0 if self.real is None else len(self.real.image0))
+
+
+def draw_batch(
+    generator: Generator,
+    photos: Sequence[Tensor],
+    tracks: Tracks | None,
+    count: int,
+    crop: tuple[int, int],
+    config: TrainConfig,
+) -> Batch:
+    """About `count` random pairs; with `tracks`, config's share of them real, and at least one synthetic."""
+    if tracks is None:
+        return Batch(draw_pairs(generator, photos, count, crop))
+    real = int(config.multi_view_share * count + float(torch.rand((), generator=generator, device=generator.device)))
+    pairs = draw_pairs(generator, photos, max(1, count - real), crop)
+    if real == 0:
+        return Batch(pairs)
+    return Batch(pairs, draw_real_pairs(generator, tracks, real, (crop[1], crop[0]), config.points, LIGHT))
+
+
 def compute_losses(
-    generator: Generator, model: Model, guides: Guides, pairs: Pairs, config: TrainConfig
+    generator: Generator, model: Model, guides: Guides, batch: Batch, config: TrainConfig
 ) -> dict[str, Tensor]:
     """Each loss of a batch by the name of its factor in `LossWeights`, not yet multiplied."""
-    images, clean = _prepared(pairs.image0, pairs.image1), _prepared(pairs.clean0, pairs.clean1)
+    pairs = batch.pairs
+    images = _prepared(pairs.image0, pairs.image1)
     found: dict[str, Tensor] = {}
     with torch.no_grad():
         target = guides.detector(images)
     if Part.KEYPOINTS in config.parts:
         found |= _keypoint_losses(model, images, target, pairs)
-    if Part.NETWORK in config.parts or Part.REFINER in config.parts:
-        with torch.set_grad_enabled(Part.NETWORK in config.parts):
+    if Part.NETWORK in config.parts:
+        everything = images if batch.real is None else _prepared(*_joined(batch, "image0", "image1"))
+        features = model.network.describe(everything).float()
+        found |= _network_losses(generator, model, guides, features, target, batch, config)
+    elif Part.REFINER in config.parts:
+        with torch.no_grad():
             features = model.network.describe(images).float()
-        if Part.NETWORK in config.parts:
-            found |= _network_losses(generator, model, guides, features, clean, target, pairs, config)
-        if Part.REFINER in config.parts:
-            found["refiner"] = _refiner_loss(generator, model, features, pairs)
+    if Part.REFINER in config.parts:
+        found["refiner"] = _refiner_loss(generator, model, features, pairs)
     return found
 
 
@@ -118,15 +156,17 @@ def _network_losses(
     model: Model,
     guides: Guides,
     features: Tensor,
-    clean: Tensor,
     target: Tensor,
-    pairs: Pairs,
+    batch: Batch,
     config: TrainConfig,
 ) -> dict[str, Tensor]:
+    pairs = batch.pairs
     reliability = model.network.heatmap_head(features).float()
     target1 = target[len(pairs.image0) :]
     features0, features1 = _halves(features)
     chosen = losses.choose_correspondences(generator, target1, pairs.to0, pairs.visible, config.points)
+    if batch.real is not None:
+        chosen = losses.joined(chosen, batch.real.chosen)
     descriptor, confidence = losses.descriptor_loss(features0, features1, chosen)
     found = {
         "descriptor": descriptor,
@@ -134,7 +174,7 @@ def _network_losses(
     }
     if guides.teacher is not None:
         with torch.no_grad():
-            taught = guides.teacher.describe(clean).float()
+            taught = guides.teacher.describe(_prepared(*_joined(batch, "clean0", "clean1"))).float()
             taught_reliability = guides.teacher.heatmap_head(taught)
         found["teacher"] = losses.teacher_descriptor_loss(features, taught)
         found["teacher_reliability"] = (reliability - taught_reliability).abs().mean()
@@ -144,7 +184,8 @@ def _network_losses(
 def _refiner_loss(generator: Generator, model: Model, features: Tensor, pairs: Pairs) -> Tensor:
     size = (features.shape[2], features.shape[3])
     cells = losses.match_cells(generator, pairs.to0, pairs.visible, size, _CELLS, CENTRE)
-    return losses.refiner_loss(model.refiner, *_halves(features), cells, CENTRE)
+    features0, features1 = _halves(features)  # of real pairs too, behind those that the cells are of
+    return losses.refiner_loss(model.refiner, features0, features1, cells, CENTRE)
 
 
 def _halves(batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,6 +198,12 @@ def total(found: dict[str, Tensor], config: TrainConfig) -> Tensor:
     """The losses times their factors, added."""
     factors = asdict(config.losses)
     return torch.stack([factors[name] * loss for name, loss in found.items()]).sum()
+
+
+def _joined(batch: Batch, *names: str) -> list[Tensor]:
+    """Images of all pairs, synthetic ones first, by the names of their fields."""
+    sources = [batch.pairs] if batch.real is None else [batch.pairs, batch.real]
+    return [torch.cat([getattr(source, name) for source in sources]) for name in names]
 
 
 def _prepared(image0: Tensor, image1: Tensor) -> Tensor:

@@ -1,0 +1,44 @@
+"""Pose accuracy of weights on a scene of known cameras, as `xfeat extract`, `match` and `eval pose` measure it, but
+without files: sparse features, no cosine threshold.
+
+A scene is a folder of `images/`, `cameras.json` and `pairs.txt`, as `xfeat demo` writes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xfeat_cli.config import MatchConfig
+from xfeat_cli.errors import UsageError
+from xfeat_cli.evaluation.pose import PoseAccuracy, load_known, require_poselib, score_points
+from xfeat_cli.images import ImageFile, read_photo
+from xfeat_cli.model.extractor import XFeat
+from xfeat_cli.model.runtime import Runtime
+from xfeat_cli.types import Matches
+
+
+class Scene:
+    """Raises UsageError, PairsError when something is missing, before anything is measured."""
+
+    def __init__(self, folder: Path) -> None:
+        require_poselib()
+        self._pairs, self._cameras = load_known(folder / "cameras.json", folder / "pairs.txt")
+        names = sorted({name for pair in self._pairs for name in pair})
+        self._images = [ImageFile(name, folder / "images" / name) for name in names]
+        for image in self._images:
+            if not image.path.is_file():
+                raise UsageError(f"{image.path} does not exist; a scene holds images/, cameras.json and pairs.txt")
+
+    def measure(self, runtime: Runtime, seeds: int) -> PoseAccuracy:
+        """Accuracy over the scene's pairs, mean of `seeds` RANSAC runs. Raises ImageError."""
+        network = XFeat(runtime=runtime)
+        features = {
+            image.name: network.detect_photos([read_photo(image, network.config.resize)])[0] for image in self._images
+        }
+        points = []
+        for one, two in self._pairs:
+            matches = network.match(features[one], features[two], MatchConfig(min_cossim=-1.0))
+            assert isinstance(matches, Matches)
+            first, second = matches.indices.T
+            points.append((features[one].keypoints[first], features[two].keypoints[second]))
+        return score_points(self._pairs, points, self._cameras, seeds)
