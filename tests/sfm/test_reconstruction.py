@@ -99,6 +99,25 @@ def test_one_image_or_no_overlap_is_one_clear_error(scene: DemoScene, tmp_path: 
         reconstruct_folder(images / "noise.png", tmp_path / "out")
 
 
+def test_images_whose_names_collide_are_left_out_and_the_rest_goes_on(scene: DemoScene, tmp_path: Path) -> None:
+    images, names = tmp_path / "images", sorted(scene.cameras)
+    for name, original in zip(("1.jpg", "2.jpg", "3.jpg", "a/b.jpg", "a-b.jpg"), [*names, names[3]], strict=True):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(scene.images / original, images / name)
+    for kind in (PairKind.EXHAUSTIVE, PairKind.RETRIEVAL):
+        output = tmp_path / kind.value
+        extraction = ExtractConfig(top_k=1500, device="cpu")
+        summary = reconstruct_folder(images, output, SfmConfig(pairs=kind), extraction=extraction, cameras=SINGLE)
+        [problem] = summary.problems
+        assert "'a-b.jpg' and 'a/b.jpg' were left out" in problem
+        assert summary.model is not None
+        assert (summary.model.registered, summary.model.images) == (3, 5)
+    for name in ("1.jpg", "2.jpg"):
+        (images / name).unlink()
+    with pytest.raises(SfmError, match=r"no two images .* rename one"):
+        reconstruct_folder(images, tmp_path / "none", extraction=extraction, cameras=SINGLE)
+
+
 def test_a_sequence_is_paired_with_what_follows_and_what_looks_alike(scene: DemoScene, tmp_path: Path) -> None:
     config = SfmConfig(pairs=PairKind.SEQUENTIAL, overlap=1, loop_closure=1, loop_period=1)
     extraction = ExtractConfig(top_k=800, device="cpu")

@@ -22,6 +22,7 @@ from xfeat_cli.jobs.aggregate import AggregateSummary, aggregate, fingerprint
 from xfeat_cli.jobs.extract import extract
 from xfeat_cli.jobs.match import match
 from xfeat_cli.jobs.progress import Listener, Summary
+from xfeat_cli.pair_names import colliding_names
 from xfeat_cli.pairs import Pair, can_be_listed, exhaustive, sequential, unique, write_pairs
 from xfeat_cli.retrieval import loop_closures, retrieve
 from xfeat_cli.sfm.database import build_database
@@ -147,12 +148,28 @@ class _Run:
         started = time.monotonic()
         with KeypointsReader(features) as reader:
             stored = reader.names()
+        names = self._usable(stored)
+        usable = set(names)
+        # What looks alike comes from the whole features file.
+        count = write_pairs(pairs, (pair for pair in self._paired(names, features) if usable.issuperset(pair)))
+        self.summary.stages.append(Stage("pairs", time.monotonic() - started, False, f"{count:,} pairs"))
+
+    def _usable(self, stored: list[str]) -> list[str]:
+        """The names that lists of pairs and matches files can hold; the others are reported."""
         names = [name for name in stored if can_be_listed(name)]
-        self.summary.problems += [
+        problems = [
             f"{name!r} cannot stand in a list of pairs; rename the file" for name in stored if name not in names
         ]
-        count = write_pairs(pairs, self._paired(names, features))
-        self.summary.stages.append(Stage("pairs", time.monotonic() - started, False, f"{count:,} pairs"))
+        for alike in colliding_names(names):
+            problems.append(
+                f"{' and '.join(map(repr, alike))} were left out: in a matches file, where hloc writes - for /, they "
+                "are one name; rename one of them"
+            )
+            names = [name for name in names if name not in alike]
+        if len(names) < 2:
+            raise SfmError(f"no two images of {self.images} can be paired: {problems[0]}")
+        self.summary.problems += problems
+        return names
 
     def _paired(self, names: list[str], features: Path) -> Iterable[Pair]:
         if self.config.pairs is PairKind.SEQUENTIAL:
