@@ -18,7 +18,8 @@ from typing import Any
 
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
 from xfeat_cli.errors import ProvenanceError, StoreError, UsageError
-from xfeat_cli.jobs.aggregate import AggregateSummary, aggregate, fingerprint
+from xfeat_cli.jobs import fingerprint
+from xfeat_cli.jobs.aggregate import AggregateSummary, aggregate
 from xfeat_cli.jobs.extract import extract
 from xfeat_cli.jobs.match import match
 from xfeat_cli.jobs.progress import Listener, Summary
@@ -121,7 +122,8 @@ class _Run:
         if self.semi_dense:
             features, matches = self._aggregate(features, matches)
         with KeypointsReader(features) as keypoints, MatchesReader(matches) as found:
-            key = f"{fingerprint(keypoints)} {fingerprint(found)} pycolmap {version()}"
+            made_of = f"{fingerprint.of_content(keypoints)} {fingerprint.of_content(found)}"
+        key = f"{made_of} pycolmap {version()}"
         database = self.output / "database.db"
         self._import(features, matches, database, key)
         self._verify(database, key)
@@ -193,7 +195,7 @@ class _Run:
     def _aggregate(self, features: Path, matches: Path) -> tuple[Path, Path]:
         keypoints, indexed = self.output / "keypoints.h5", self.output / "aggregated.h5"
         with MatchesReader(matches) as found:
-            key = fingerprint(found)
+            key = fingerprint.of_content(found)
         stale = self.overwrite or self.record.key("aggregate") not in (None, key)
         self.record.put("aggregate", key)
         done = aggregate(
