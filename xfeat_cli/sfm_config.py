@@ -45,11 +45,14 @@ class ColmapConfig:
 
     camera_model: COLMAP's name. sharing: which images share a camera.
     threads: of verification and mapping; −1 = all.
+    seed: of their random choices. The same seed and threads give the same model; where several threads add up large
+        models (incremental: from 50,000 residuals on; global), it differs in the last digits.
     """
 
     camera_model: str = "SIMPLE_RADIAL"
     sharing: CameraSharing = CameraSharing.AUTO
     threads: int = -1
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,10 @@ from xfeat_cli.demo import DemoScene
 from xfeat_cli.errors import ProvenanceError, UsageError
 from xfeat_cli.evaluation.sfm import score_model
 from xfeat_cli.jobs.sfm import reconstruct_folder
+from xfeat_cli.sfm.database import build_database
 from xfeat_cli.sfm.engine import SfmError
 from xfeat_cli.sfm.reconstruction import reconstruct
+from xfeat_cli.sfm.verification import verify
 from xfeat_cli.sfm_config import CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
 
 pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
@@ -81,8 +84,26 @@ def test_the_global_mapper_registers_every_image(
     scene: DemoScene, reconstructed: dict[Mode, Path], tmp_path: Path
 ) -> None:
     database = shutil.copy(reconstructed[Mode.SPARSE] / "database.db", tmp_path / "database.db")
-    model = reconstruct(Path(database), scene.images, tmp_path / "sparse", Mapper.GLOBAL, 2)
+    model = reconstruct(Path(database), scene.images, tmp_path / "sparse", Mapper.GLOBAL, SINGLE)
     assert model.registered == 4
+
+
+def test_the_seed_decides_the_model(scene: DemoScene, reconstructed: dict[Mode, Path], tmp_path: Path) -> None:
+    folder = reconstructed[Mode.SPARSE]
+
+    def run(seed: int) -> tuple[int, bytes]:
+        config, database = replace(SINGLE, seed=seed), tmp_path / "database.db"
+        build_database(folder / "features.h5", folder / "matches.h5", database, scene.images, config, overwrite=True)
+        inliers = verify(database, config).inliers
+        reconstruct(database, scene.images, tmp_path / "sparse", Mapper.INCREMENTAL, config)
+        model = tmp_path / "sparse" / "0"
+        return inliers, b"".join((model / f"{part}.bin").read_bytes() for part in ("images", "points3D"))
+
+    inliers, model = run(0)
+    assert run(0) == (inliers, model)
+    other_inliers, other_model = run(1)
+    assert other_inliers != inliers
+    assert other_model != model
 
 
 def test_one_image_or_no_overlap_is_one_clear_error(scene: DemoScene, tmp_path: Path) -> None:

@@ -81,6 +81,9 @@ CameraPerFolderOption = Annotated[
 ]
 MapperOption = Annotated[Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=-1, help="Of COLMAP's stages; -1 = all.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Of COLMAP's random choices; the same seed gives the same model.")
+]
 
 
 def camera_sharing(single_camera: bool, camera_per_folder: bool) -> CameraSharing:

@@ -23,6 +23,7 @@ from xfeat_cli.cli.options import (
     PrecisionOption,
     QuadraticOption,
     QuietOption,
+    SeedOption,
     SingleCameraOption,
     ThreadsOption,
     VerboseOption,
@@ -71,6 +72,7 @@ def sfm(
         float, typer.Option("--radius", metavar="PX", min=0.01, help="Semi-dense: points within it are one keypoint.")
     ] = AggregateConfig().radius,
     threads: ThreadsOption = _COLMAP.threads,
+    seed: SeedOption = _COLMAP.seed,
     device: DeviceOption = _EXTRACT.device,
     precision: PrecisionOption = _EXTRACT.precision,
     overwrite: OverwriteOption = False,
@@ -113,7 +115,7 @@ def sfm(
             ),
             matching=MatchConfig(matcher=matcher, device=device, precision=precision),
             aggregation=AggregateConfig(radius=radius),
-            cameras=ColmapConfig(camera_model=camera_model, sharing=sharing, threads=threads),
+            cameras=ColmapConfig(camera_model=camera_model, sharing=sharing, threads=threads, seed=seed),
             overwrite=overwrite,
             listeners=progress.stage,
         )

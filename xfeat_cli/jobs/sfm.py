@@ -220,7 +220,7 @@ class _Run:
 
     def _verify(self, database: Path, key: str) -> None:
         def make() -> tuple[str, list[str]]:
-            made = verify(database, self.cameras.threads)
+            made = verify(database, self.cameras)
             return f"{made.verified:,} of {made.pairs:,} pairs, {made.inliers:,} of {made.matches:,} matches", []
 
         self._colmap_stage("verify", key, database, make)
@@ -229,7 +229,7 @@ class _Run:
         models = self.output / "sparse"
 
         def make() -> tuple[str, list[str]]:
-            model = reconstruct(database, self.images, models, self.config.mapper, self.cameras.threads)
+            model = reconstruct(database, self.images, models, self.config.mapper, self.cameras)
             self.record.model = asdict(model)
             return f"{model.registered} of {model.images} images", []
 

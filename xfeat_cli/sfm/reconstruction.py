@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.sfm.engine import SfmError, pycolmap
-from xfeat_cli.sfm_config import Mapper
-
-SEED = 0
+from xfeat_cli.sfm_config import ColmapConfig, Mapper
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class ModelSummary:
     models: int = 1
 
 
-def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, threads: int = -1) -> ModelSummary:
+def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, config: ColmapConfig) -> ModelSummary:
     """Reconstruct into the folders `models`/0, 1, …, the one with most images first; `models` appears whole or not.
 
     An earlier `models` is replaced. Raises SfmError when no two images can be reconstructed.
@@ -40,7 +38,7 @@ def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, thre
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        found = _map(database, images, partial, mapper, threads)
+        found = _map(database, images, partial, mapper, config)
         if not found:
             raise SfmError(
                 f"nothing could be reconstructed from {database}: no two images share enough of the scene; give images "
@@ -71,14 +69,14 @@ def read_model(folder: Path) -> Any:
         raise SfmError(f"{folder}: the COLMAP model cannot be read ({error})") from None
 
 
-def _map(database: Path, images: Path, output: Path, mapper: Mapper, threads: int) -> dict[int, Any]:
+def _map(database: Path, images: Path, output: Path, mapper: Mapper, config: ColmapConfig) -> dict[int, Any]:
     engine = pycolmap()
     if mapper is Mapper.GLOBAL:
         options = engine.GlobalPipelineOptions()
     else:
         options = engine.IncrementalPipelineOptions()
-    options.num_threads = threads
-    options.random_seed = SEED
+    options.num_threads = config.threads
+    options.random_seed = config.seed
     try:
         if mapper is Mapper.GLOBAL:
             return dict(engine.global_mapping(database, images, output, options))
