@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
+from xfeat_cli.coordinates import to_colmap
 from xfeat_cli.demo import DemoScene
 from xfeat_cli.errors import ProvenanceError, UsageError
 from xfeat_cli.evaluation.sfm import score_model
 from xfeat_cli.jobs.sfm import reconstruct_folder
 from xfeat_cli.sfm.database import build_database
 from xfeat_cli.sfm.engine import SfmError
-from xfeat_cli.sfm.reconstruction import reconstruct
+from xfeat_cli.sfm.reconstruction import read_model, reconstruct
 from xfeat_cli.sfm.verification import verify
 from xfeat_cli.sfm_config import CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
 
@@ -104,6 +105,25 @@ def test_the_seed_decides_the_model(scene: DemoScene, reconstructed: dict[Mode, 
     other_inliers, other_model = run(1)
     assert other_inliers != inliers
     assert other_model != model
+
+
+def test_the_principal_point_of_cropped_photographs_is_found(scene: DemoScene, tmp_path: Path) -> None:
+    crop = 40
+    (tmp_path / "images").mkdir()
+    for name in scene.cameras:
+        cv2.imwrite(str(tmp_path / "images" / name), cv2.imread(str(scene.images / name))[:, crop:])
+    true_x = to_colmap(next(iter(scene.cameras.values())).K[0, 2] - crop)
+    found = {}
+    for refine in (False, True):
+        cameras, output = replace(SINGLE, refine_principal_point=refine), tmp_path / str(refine)
+        extraction = ExtractConfig(top_k=1500, device="cpu")
+        reconstruct_folder(tmp_path / "images", output, extraction=extraction, cameras=cameras)
+        [camera] = read_model(output / "sparse" / "0").cameras.values()
+        score = score_model(output / "sparse" / "0", scene.cameras_file)
+        found[refine] = camera.principal_point_x, score.rotation_deg_mean
+    assert found[False][0] == (320 - crop) / 2
+    assert abs(found[True][0] - true_x) < 6
+    assert found[True][1] < 0.7 * found[False][1]
 
 
 def test_one_image_or_no_overlap_is_one_clear_error(scene: DemoScene, tmp_path: Path) -> None:

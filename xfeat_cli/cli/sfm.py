@@ -23,6 +23,7 @@ from xfeat_cli.cli.options import (
     PrecisionOption,
     QuadraticOption,
     QuietOption,
+    RefinePrincipalPointOption,
     SeedOption,
     SingleCameraOption,
     ThreadsOption,
@@ -58,6 +59,7 @@ def sfm(
     single_camera: SingleCameraOption = False,
     camera_per_folder: CameraPerFolderOption = False,
     camera_model: CameraModelOption = _COLMAP.camera_model,
+    refine_principal_point: RefinePrincipalPointOption = _COLMAP.refine_principal_point,
     weights: Annotated[
         str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
     ] = _EXTRACT.weights,
@@ -115,7 +117,13 @@ def sfm(
             ),
             matching=MatchConfig(matcher=matcher, device=device, precision=precision),
             aggregation=AggregateConfig(radius=radius),
-            cameras=ColmapConfig(camera_model=camera_model, sharing=sharing, threads=threads, seed=seed),
+            cameras=ColmapConfig(
+                camera_model=camera_model,
+                sharing=sharing,
+                refine_principal_point=refine_principal_point,
+                threads=threads,
+                seed=seed,
+            ),
             overwrite=overwrite,
             listeners=progress.stage,
         )

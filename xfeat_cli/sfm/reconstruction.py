@@ -47,6 +47,8 @@ def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, conf
         ordered = sorted(found.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
         shutil.rmtree(partial)
         for number, model in enumerate(ordered):
+            if config.refine_principal_point:
+                _refine_principal_points(model, config.threads)
             (partial / str(number)).mkdir(parents=True)
             model.write(partial / str(number))
         shutil.rmtree(models, ignore_errors=True)
@@ -83,6 +85,21 @@ def _map(database: Path, images: Path, output: Path, mapper: Mapper, config: Col
         return dict(engine.incremental_mapping(database, images, output, options))
     except (RuntimeError, ValueError) as error:
         raise SfmError(f"COLMAP's {mapper.value} mapper failed on {database}: {error}") from None
+
+
+def _refine_principal_points(model: Any, threads: int) -> None:
+    """Adjust a whole model once more with principal points free: while it grows, few images would let them drift."""
+    engine = pycolmap()
+    options = engine.BundleAdjustmentOptions()
+    options.refine_principal_point = True
+    options.print_summary = False
+    options.ceres.solver_options.num_threads = threads
+    everything = engine.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        everything.add_image(image_id)
+    everything.fix_gauge(engine.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    engine.create_default_bundle_adjuster(options, everything, model).solve()
+    model.update_point_3d_errors()
 
 
 def _summary(folder: Path, model: Any, images: int, models: int) -> ModelSummary:
