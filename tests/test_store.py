@@ -11,13 +11,12 @@ import h5py
 import numpy as np
 import pytest
 
-from xfeat_cli.errors import LockedError, PairsError, ProvenanceError, StoreError
+from xfeat_cli.errors import LockedError, ProvenanceError, StoreError
 from xfeat_cli.journal import JournaledFile
 from xfeat_cli.store import (
     FeaturesReader,
     MatchesReader,
     Store,
-    check_pair_names,
     features_entry,
     matches_entry,
     pair_name,
@@ -420,14 +419,6 @@ def test_killed_at_random_and_run_again(tmp_path: Path) -> None:
             assert (entry["keypoints"][()] == n).all()
             assert entry["keypoints"].shape == (n, 2)
             assert (entry["descriptors"][()] == np.float16(n)).all()
-
-
-def test_pairs_that_would_share_an_entry() -> None:
-    check_pair_names([("a/b.jpg", "c.jpg"), ("c.jpg", "a/b.jpg"), ("a/b.jpg", "d.jpg")])
-    with pytest.raises(PairsError, match=r"'a/b-c.jpg' 'd' and 'a-b/c.jpg' 'd'"):
-        check_pair_names([("a/b-c.jpg", "d"), ("x", "y"), ("a-b/c.jpg", "d")])
-    with pytest.raises(PairsError, match="both be stored"):
-        check_pair_names([("a/b", "c"), ("c", "a-b")])
 
 
 def test_missing_and_foreign_inputs(tmp_path: Path) -> None:

@@ -41,15 +41,22 @@ class AggregateConfig:
 
 @dataclass(frozen=True)
 class ColmapConfig:
-    """How a database is made.
+    """How COLMAP is to make a database, verify and map.
 
     camera_model: COLMAP's name. sharing: which images share a camera.
+    refine_principal_point: estimate the principal points too, when all else is mapped; without it they stay in the
+        image centres, and a real camera's, some pixels off, turns every pose. Needs a camera shared by many images that
+        look in different directions; with few it trades the poses for it.
     threads: of verification and mapping; −1 = all.
+    seed: of their random choices. The same seed and threads give the same model; where several threads add up large
+        models (incremental: from 50,000 residuals on; global), it differs in the last digits.
     """
 
     camera_model: str = "SIMPLE_RADIAL"
     sharing: CameraSharing = CameraSharing.AUTO
+    refine_principal_point: bool = False
     threads: int = -1
+    seed: int = 0
 
 
 @dataclass(frozen=True)

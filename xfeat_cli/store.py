@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 from xfeat_cli import __version__
-from xfeat_cli.errors import LockedError, PairsError, ProvenanceError, StoreError
+from xfeat_cli.errors import LockedError, ProvenanceError, StoreError
 from xfeat_cli.journal import JournaledFile, JournalError, durable_rename, journal_path
 from xfeat_cli.types import Features, Matches, PointMatches
 
@@ -425,19 +425,6 @@ def point_matches_entry(matches: PointMatches) -> dict[str, np.ndarray]:
 def pair_name(name0: str, name1: str) -> str:
     """Name of a pair's entry, as hloc names it."""
     return name0.replace("/", "-") + "/" + name1.replace("/", "-")
-
-
-def check_pair_names(pairs: Iterable[tuple[str, str]]) -> None:
-    """Raise PairsError when two different pairs would share an entry, in either order of their images."""
-    owners: dict[str, tuple[str, str]] = {}
-    for name0, name1 in pairs:
-        for entry in (pair_name(name0, name1), pair_name(name1, name0)):
-            owner = owners.setdefault(entry, (name0, name1))
-            if {*owner} != {name0, name1}:
-                raise PairsError(
-                    f"the pairs {owner[0]!r} {owner[1]!r} and {name0!r} {name1!r} would both be stored as {entry!r}; "
-                    "rename one of the images"
-                )
 
 
 # Reading. Files may come from anywhere: nothing outside them is opened and no absurd claim is believed.

@@ -143,14 +143,21 @@ def test_images_without_keypoints_match_nothing(scene: Path, tmp_path: Path) -> 
     assert match([("a.png", "flat.png")], tmp_path / "out.h5", tmp_path / "m.h5").count == 0
 
 
-def test_colliding_pair_names_are_refused_before_writing(scene: Path, tmp_path: Path) -> None:
-    for name in ("a/b-c.png", "a-b/c.png", "x.png"):
+def test_colliding_pair_names_fail_their_pairs_only(scene: Path, tmp_path: Path) -> None:
+    for name in ("a/b-c.png", "a-b/c.png", "x.png", "y.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((scene / "images" / "a.png").read_bytes())
     extract(tmp_path, tmp_path / "out.h5", top_k=50)
-    with pytest.raises(PairsError, match="a-b-c"):
-        match([("a/b-c.png", "x.png"), ("a-b/c.png", "x.png")], tmp_path / "out.h5", tmp_path / "m.h5")
+    one, two, apart = ("a/b-c.png", "x.png"), ("x.png", "a-b/c.png"), ("x.png", "y.png")
+    with pytest.raises(PairsError, match=r"a/b-c\.png x\.png and x\.png a-b/c\.png would be one entry"):
+        match([one, two], tmp_path / "out.h5", tmp_path / "m.h5")
     assert not list(tmp_path.glob("m.h5*"))
+
+    match([one], tmp_path / "out.h5", tmp_path / "m.h5")
+    summary = match([one, two, apart], tmp_path / "out.h5", tmp_path / "m.h5")
+    assert (summary.done, [name for name, _ in summary.failures]) == (1, [" ".join(one), " ".join(two)])
+    with MatchesReader(tmp_path / "m.h5") as matches:
+        assert matches.names() == ["x.png/y.png"]
 
 
 def test_wrong_usage(scene: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
+from xfeat_cli.coordinates import to_colmap
 from xfeat_cli.demo import DemoScene
 from xfeat_cli.errors import ProvenanceError, UsageError
 from xfeat_cli.evaluation.sfm import score_model
 from xfeat_cli.jobs.sfm import reconstruct_folder
+from xfeat_cli.sfm.database import build_database
 from xfeat_cli.sfm.engine import SfmError
-from xfeat_cli.sfm.reconstruction import reconstruct
+from xfeat_cli.sfm.reconstruction import read_model, reconstruct
+from xfeat_cli.sfm.verification import verify
 from xfeat_cli.sfm_config import CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
 
 pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
@@ -81,8 +85,45 @@ def test_the_global_mapper_registers_every_image(
     scene: DemoScene, reconstructed: dict[Mode, Path], tmp_path: Path
 ) -> None:
     database = shutil.copy(reconstructed[Mode.SPARSE] / "database.db", tmp_path / "database.db")
-    model = reconstruct(Path(database), scene.images, tmp_path / "sparse", Mapper.GLOBAL, 2)
+    model = reconstruct(Path(database), scene.images, tmp_path / "sparse", Mapper.GLOBAL, SINGLE)
     assert model.registered == 4
+
+
+def test_the_seed_decides_the_model(scene: DemoScene, reconstructed: dict[Mode, Path], tmp_path: Path) -> None:
+    folder = reconstructed[Mode.SPARSE]
+
+    def run(seed: int) -> tuple[int, bytes]:
+        config, database = replace(SINGLE, seed=seed), tmp_path / "database.db"
+        build_database(folder / "features.h5", folder / "matches.h5", database, scene.images, config, overwrite=True)
+        inliers = verify(database, config).inliers
+        reconstruct(database, scene.images, tmp_path / "sparse", Mapper.INCREMENTAL, config)
+        model = tmp_path / "sparse" / "0"
+        return inliers, b"".join((model / f"{part}.bin").read_bytes() for part in ("images", "points3D"))
+
+    inliers, model = run(0)
+    assert run(0) == (inliers, model)
+    other_inliers, other_model = run(1)
+    assert other_inliers != inliers
+    assert other_model != model
+
+
+def test_the_principal_point_of_cropped_photographs_is_found(scene: DemoScene, tmp_path: Path) -> None:
+    crop = 40
+    (tmp_path / "images").mkdir()
+    for name in scene.cameras:
+        cv2.imwrite(str(tmp_path / "images" / name), cv2.imread(str(scene.images / name))[:, crop:])
+    true_x = to_colmap(next(iter(scene.cameras.values())).K[0, 2] - crop)
+    found = {}
+    for refine in (False, True):
+        cameras, output = replace(SINGLE, refine_principal_point=refine), tmp_path / str(refine)
+        extraction = ExtractConfig(top_k=1500, device="cpu")
+        reconstruct_folder(tmp_path / "images", output, extraction=extraction, cameras=cameras)
+        [camera] = read_model(output / "sparse" / "0").cameras.values()
+        score = score_model(output / "sparse" / "0", scene.cameras_file)
+        found[refine] = camera.principal_point_x, score.rotation_deg_mean
+    assert found[False][0] == (320 - crop) / 2
+    assert abs(found[True][0] - true_x) < 6
+    assert found[True][1] < 0.7 * found[False][1]
 
 
 def test_one_image_or_no_overlap_is_one_clear_error(scene: DemoScene, tmp_path: Path) -> None:
@@ -97,6 +138,25 @@ def test_one_image_or_no_overlap_is_one_clear_error(scene: DemoScene, tmp_path: 
         reconstruct_folder(images, tmp_path / "two", extraction=ExtractConfig(top_k=300), cameras=SINGLE)
     with pytest.raises(UsageError, match="not a folder"):
         reconstruct_folder(images / "noise.png", tmp_path / "out")
+
+
+def test_images_whose_names_collide_are_left_out_and_the_rest_goes_on(scene: DemoScene, tmp_path: Path) -> None:
+    images, names = tmp_path / "images", sorted(scene.cameras)
+    for name, original in zip(("1.jpg", "2.jpg", "3.jpg", "a/b.jpg", "a-b.jpg"), [*names, names[3]], strict=True):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(scene.images / original, images / name)
+    for kind in (PairKind.EXHAUSTIVE, PairKind.RETRIEVAL):
+        output = tmp_path / kind.value
+        extraction = ExtractConfig(top_k=1500, device="cpu")
+        summary = reconstruct_folder(images, output, SfmConfig(pairs=kind), extraction=extraction, cameras=SINGLE)
+        [problem] = summary.problems
+        assert "'a-b.jpg' and 'a/b.jpg' were left out" in problem
+        assert summary.model is not None
+        assert (summary.model.registered, summary.model.images) == (3, 5)
+    for name in ("1.jpg", "2.jpg"):
+        (images / name).unlink()
+    with pytest.raises(SfmError, match=r"no two images .* rename one"):
+        reconstruct_folder(images, tmp_path / "none", extraction=extraction, cameras=SINGLE)
 
 
 def test_a_sequence_is_paired_with_what_follows_and_what_looks_alike(scene: DemoScene, tmp_path: Path) -> None:

@@ -79,8 +79,19 @@ SingleCameraOption = Annotated[bool, typer.Option("--single-camera", help="One c
 CameraPerFolderOption = Annotated[
     bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.")
 ]
+RefinePrincipalPointOption = Annotated[
+    bool,
+    typer.Option(
+        "--refine-principal-point",
+        help="Estimate the camera's principal point too, not only focal length and distortion: for many images of a "
+        "shared camera.",
+    ),
+]
 MapperOption = Annotated[Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=-1, help="Of COLMAP's stages; -1 = all.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Of COLMAP's random choices; the same seed gives the same model.")
+]
 
 
 def camera_sharing(single_camera: bool, camera_per_folder: bool) -> CameraSharing:

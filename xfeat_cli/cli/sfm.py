@@ -23,6 +23,8 @@ from xfeat_cli.cli.options import (
     PrecisionOption,
     QuadraticOption,
     QuietOption,
+    RefinePrincipalPointOption,
+    SeedOption,
     SingleCameraOption,
     ThreadsOption,
     VerboseOption,
@@ -57,6 +59,7 @@ def sfm(
     single_camera: SingleCameraOption = False,
     camera_per_folder: CameraPerFolderOption = False,
     camera_model: CameraModelOption = _COLMAP.camera_model,
+    refine_principal_point: RefinePrincipalPointOption = _COLMAP.refine_principal_point,
     weights: Annotated[
         str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
     ] = _EXTRACT.weights,
@@ -71,6 +74,7 @@ def sfm(
         float, typer.Option("--radius", metavar="PX", min=0.01, help="Semi-dense: points within it are one keypoint.")
     ] = AggregateConfig().radius,
     threads: ThreadsOption = _COLMAP.threads,
+    seed: SeedOption = _COLMAP.seed,
     device: DevicesOption = _EXTRACT.device,
     precision: PrecisionOption = _EXTRACT.precision,
     overwrite: OverwriteOption = False,
@@ -113,7 +117,13 @@ def sfm(
             ),
             matching=MatchConfig(matcher=matcher, device=device, precision=precision),
             aggregation=AggregateConfig(radius=radius),
-            cameras=ColmapConfig(camera_model=camera_model, sharing=sharing, threads=threads),
+            cameras=ColmapConfig(
+                camera_model=camera_model,
+                sharing=sharing,
+                refine_principal_point=refine_principal_point,
+                threads=threads,
+                seed=seed,
+            ),
             overwrite=overwrite,
             listeners=progress.stage,
         )

@@ -5,7 +5,6 @@ Two passes, neither of which holds more than one image's points and one pair: im
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from xfeat_cli.errors import StoreError, UsageError
+from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.matching.aggregate import assign, index_matches, merge_points
 from xfeat_cli.pair_names import resolve
@@ -91,7 +91,7 @@ def aggregate(
         resolved = resolve(pairs.names(), images.names())
         if not resolved.pairs:
             raise StoreError(f"{matches} holds no pair of images in {features}; give the features it was made from")
-        provenance: dict[str, str | int | float] = {"matches": fingerprint(pairs), "radius": config.radius}
+        provenance: dict[str, str | int | float] = {"matches": fingerprint.of_content(pairs), "radius": config.radius}
         tally.start(len(resolved.pairs) + len(resolved.unknown) + len(resolved.ambiguous))
         for entry in resolved.unknown:
             tally.add(Report(entry, Status.FAILED, error=f"{entry!r}: its images are not in {features}"))
@@ -108,16 +108,6 @@ def aggregate(
             store.finish()
     summary.seconds = time.monotonic() - started
     return summary
-
-
-def fingerprint(reader: KeypointsReader | MatchesReader) -> str:
-    """What a file was made with and of; equal for equal content, whenever it was written."""
-    digest = hashlib.blake2b(digest_size=8)
-    made_with = sorted((key, value) for key, value in reader.attributes.items() if key != "xfeat_version")
-    digest.update(repr(made_with).encode())
-    for name in reader.names():
-        digest.update(repr((name, sorted(reader.entry_attributes(name).items()))).encode())
-    return digest.hexdigest()
 
 
 def _write_keypoints(

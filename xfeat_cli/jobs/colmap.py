@@ -51,7 +51,7 @@ def export_colmap(
         str(database), build_database(features, matches, database, images, config, overwrite=overwrite)
     )
     if verification or filtered_matches is not None:
-        summary.verified = verify(database, config.threads)
+        summary.verified = verify(database, config)
     if filtered_matches is not None:
         summary.filtered_pairs = write_inliers(database, features, matches, Path(filtered_matches), overwrite=overwrite)
     summary.seconds = time.monotonic() - started

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Generator, Iterable
 from functools import lru_cache
 
 from xfeat_cli.config import MatchConfig, Precision
 from xfeat_cli.errors import StoreError, UsageError
+from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.matcher import Found
 from xfeat_cli.matching.lighterglue import BATCH_SIZE, DESCRIPTOR, LighterGlue
 from xfeat_cli.model import weights
@@ -61,9 +61,8 @@ class LighterGlueMatcher:
 
     def provenance(self) -> dict[str, str | int | float]:
         """What decides the matches: options, weights, and the features' own provenance."""
-        made_with = sorted((k, v) for k, v in self._reader.attributes.items() if k != "xfeat_version")
         return {
-            "features": hashlib.blake2b(repr(made_with).encode(), digest_size=8).hexdigest(),
+            "features": fingerprint.of_options(self._reader),
             "matcher": "lighterglue",
             "min_score": self._min_score,
             "pruning": self._network.pruning,

@@ -16,13 +16,13 @@ from xfeat_cli.jobs.matcher import SHARED_IMAGES, Matcher
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.model.allocation import give_back_freed_memory
+from xfeat_cli.pair_names import colliding_pairs
 from xfeat_cli.pairs import Pair, read_pairs, unique
 from xfeat_cli.store import (
     MATCHES,
     SEMI_DENSE_MATCHES,
     FeaturesReader,
     Store,
-    check_pair_names,
     pair_name,
 )
 
@@ -43,8 +43,9 @@ def match(
 
     pairs: a file of `name0 name1` lines, or pairs of names. config, options: see `MatchConfig`. Sparse features give
     indices (`matches0`, `matching_scores0`); semi-dense ones are refined to coordinates (`keypoints0`, `keypoints1`,
-    `scores`). A pair whose image is not in the features file is reported and skipped. A run that was interrupted goes
-    on where it stopped; one with other options or features is refused unless `overwrite`.
+    `scores`). A pair whose image is not in the features file, or whose entry in the output another pair would share, is
+    reported and skipped. A run that was interrupted goes on where it stopped; one with other options or features is
+    refused unless `overwrite`.
     Raises UsageError, PairsError, StoreError, WeightsError.
     """
     started = time.monotonic()
@@ -57,15 +58,17 @@ def match(
         kind_of = LighterGlueMatcher if config.matcher is MatcherKind.LIGHTERGLUE else Matcher
         matcher: LighterGlueMatcher | Matcher = kind_of(reader, config)
         known, unknown = _split_known(wanted, reader)
-        check_pair_names(known)
+        colliding = _collisions(known)
         summary = Summary(str(output), device=",".join(map(str, matcher.devices)), precision=matcher.precision.value)
         tally = Tally(summary, listener)
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
         with Store.open(output, kind, matcher.provenance(), overwrite=overwrite) as store:
-            todo, done = _split_done(known, store, reader)
+            todo, done = _split_done([pair for pair in known if pair not in colliding], store, reader)
             tally.start(len(wanted))
-            for pair, error in unknown:
+            for pair, error in [*unknown, *colliding.items()]:
                 tally.add(_failed(pair, error))
+            for pair in colliding:
+                _forget(pair, store)
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
             with Writer() as writer, closing(matcher.match(_in_reading_order(todo))) as matched:
@@ -114,6 +117,21 @@ def _split_known(pairs: list[Pair], reader: FeaturesReader) -> tuple[list[Pair],
             "names must be those that `xfeat inspect` shows"
         )
     return known, unknown
+
+
+def _collisions(pairs: list[Pair]) -> dict[Pair, str]:
+    """As `colliding_pairs`. Raises PairsError when every pair collides."""
+    colliding = colliding_pairs(pairs)
+    if len(colliding) == len(pairs):
+        raise PairsError(f"no pair can be matched: {colliding[pairs[0]]}")
+    return colliding
+
+
+def _forget(pair: Pair, store: Store) -> None:
+    """Remove what an earlier run stored, before another pair laid claim to its entry."""
+    for names in (pair, pair[::-1]):
+        if pair_name(*names) in store:
+            store.remove(pair_name(*names))
 
 
 def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tuple[list[Pair], list[Pair]]:

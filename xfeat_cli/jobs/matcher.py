@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import StoreError, UsageError, WeightsError
+from xfeat_cli.jobs import fingerprint
 from xfeat_cli.matching.labels import LABELS
 from xfeat_cli.matching.nearest import nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
@@ -109,9 +109,8 @@ class Matcher:
 
     def provenance(self) -> dict[str, str | int | float]:
         """What decides the matches: options, weights, and the features' own provenance."""
-        made_with = sorted((k, v) for k, v in self._reader.attributes.items() if k != "xfeat_version")
         provenance: dict[str, str | int | float] = {
-            "features": hashlib.blake2b(repr(made_with).encode(), digest_size=8).hexdigest(),
+            "features": fingerprint.of_options(self._reader),
             "min_cossim": self._threshold,
             "ratio": self._config.ratio,
             "precision": self.precision.value,

@@ -18,10 +18,12 @@ from typing import Any
 
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
 from xfeat_cli.errors import ProvenanceError, StoreError, UsageError
-from xfeat_cli.jobs.aggregate import AggregateSummary, aggregate, fingerprint
+from xfeat_cli.jobs import fingerprint
+from xfeat_cli.jobs.aggregate import AggregateSummary, aggregate
 from xfeat_cli.jobs.extract import extract
 from xfeat_cli.jobs.match import match
 from xfeat_cli.jobs.progress import Listener, Summary
+from xfeat_cli.pair_names import colliding_names
 from xfeat_cli.pairs import Pair, can_be_listed, exhaustive, sequential, unique, write_pairs
 from xfeat_cli.retrieval import loop_closures, retrieve
 from xfeat_cli.sfm.database import build_database
@@ -120,7 +122,8 @@ class _Run:
         if self.semi_dense:
             features, matches = self._aggregate(features, matches)
         with KeypointsReader(features) as keypoints, MatchesReader(matches) as found:
-            key = f"{fingerprint(keypoints)} {fingerprint(found)} pycolmap {version()}"
+            made_of = f"{fingerprint.of_content(keypoints)} {fingerprint.of_content(found)}"
+        key = f"{made_of} pycolmap {version()}"
         database = self.output / "database.db"
         self._import(features, matches, database, key)
         self._verify(database, key)
@@ -147,12 +150,28 @@ class _Run:
         started = time.monotonic()
         with KeypointsReader(features) as reader:
             stored = reader.names()
+        names = self._usable(stored)
+        usable = set(names)
+        # What looks alike comes from the whole features file.
+        count = write_pairs(pairs, (pair for pair in self._paired(names, features) if usable.issuperset(pair)))
+        self.summary.stages.append(Stage("pairs", time.monotonic() - started, False, f"{count:,} pairs"))
+
+    def _usable(self, stored: list[str]) -> list[str]:
+        """The names that lists of pairs and matches files can hold; the others are reported."""
         names = [name for name in stored if can_be_listed(name)]
-        self.summary.problems += [
+        problems = [
             f"{name!r} cannot stand in a list of pairs; rename the file" for name in stored if name not in names
         ]
-        count = write_pairs(pairs, self._paired(names, features))
-        self.summary.stages.append(Stage("pairs", time.monotonic() - started, False, f"{count:,} pairs"))
+        for alike in colliding_names(names):
+            problems.append(
+                f"{' and '.join(map(repr, alike))} were left out: in a matches file, where hloc writes - for /, they "
+                "are one name; rename one of them"
+            )
+            names = [name for name in names if name not in alike]
+        if len(names) < 2:
+            raise SfmError(f"no two images of {self.images} can be paired: {problems[0]}")
+        self.summary.problems += problems
+        return names
 
     def _paired(self, names: list[str], features: Path) -> Iterable[Pair]:
         if self.config.pairs is PairKind.SEQUENTIAL:
@@ -176,7 +195,7 @@ class _Run:
     def _aggregate(self, features: Path, matches: Path) -> tuple[Path, Path]:
         keypoints, indexed = self.output / "keypoints.h5", self.output / "aggregated.h5"
         with MatchesReader(matches) as found:
-            key = fingerprint(found)
+            key = fingerprint.of_content(found)
         stale = self.overwrite or self.record.key("aggregate") not in (None, key)
         self.record.put("aggregate", key)
         done = aggregate(
@@ -201,7 +220,7 @@ class _Run:
 
     def _verify(self, database: Path, key: str) -> None:
         def make() -> tuple[str, list[str]]:
-            made = verify(database, self.cameras.threads)
+            made = verify(database, self.cameras)
             return f"{made.verified:,} of {made.pairs:,} pairs, {made.inliers:,} of {made.matches:,} matches", []
 
         self._colmap_stage("verify", key, database, make)
@@ -210,7 +229,7 @@ class _Run:
         models = self.output / "sparse"
 
         def make() -> tuple[str, list[str]]:
-            model = reconstruct(database, self.images, models, self.config.mapper, self.cameras.threads)
+            model = reconstruct(database, self.images, models, self.config.mapper, self.cameras)
             self.record.model = asdict(model)
             return f"{model.registered} of {model.images} images", []
 

@@ -60,11 +60,11 @@ def reconstruct_with_sift(
         return f"{made.keypoints:,} keypoints"
 
     def verification() -> str:
-        made = verify(unfinished, cameras.threads)
+        made = verify(unfinished, cameras)
         return f"{made.verified:,} of {made.pairs:,} pairs, {made.inliers:,} of {made.matches:,} matches"
 
     def reconstruction() -> str:
-        summary.model = reconstruct(database, images, output / "sparse", mapper, cameras.threads)
+        summary.model = reconstruct(database, images, output / "sparse", mapper, cameras)
         return f"{summary.model.registered} of {summary.model.images} images"
 
     with replacing(database) as unfinished:

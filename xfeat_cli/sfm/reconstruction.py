@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.sfm.engine import SfmError, pycolmap
-from xfeat_cli.sfm_config import Mapper
-
-SEED = 0
+from xfeat_cli.sfm_config import ColmapConfig, Mapper
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class ModelSummary:
     models: int = 1
 
 
-def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, threads: int = -1) -> ModelSummary:
+def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, config: ColmapConfig) -> ModelSummary:
     """Reconstruct into the folders `models`/0, 1, …, the one with most images first; `models` appears whole or not.
 
     An earlier `models` is replaced. Raises SfmError when no two images can be reconstructed.
@@ -40,7 +38,7 @@ def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, thre
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        found = _map(database, images, partial, mapper, threads)
+        found = _map(database, images, partial, mapper, config)
         if not found:
             raise SfmError(
                 f"nothing could be reconstructed from {database}: no two images share enough of the scene; give images "
@@ -49,6 +47,8 @@ def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, thre
         ordered = sorted(found.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
         shutil.rmtree(partial)
         for number, model in enumerate(ordered):
+            if config.refine_principal_point:
+                _refine_principal_points(model, config.threads)
             (partial / str(number)).mkdir(parents=True)
             model.write(partial / str(number))
         shutil.rmtree(models, ignore_errors=True)
@@ -71,20 +71,35 @@ def read_model(folder: Path) -> Any:
         raise SfmError(f"{folder}: the COLMAP model cannot be read ({error})") from None
 
 
-def _map(database: Path, images: Path, output: Path, mapper: Mapper, threads: int) -> dict[int, Any]:
+def _map(database: Path, images: Path, output: Path, mapper: Mapper, config: ColmapConfig) -> dict[int, Any]:
     engine = pycolmap()
     if mapper is Mapper.GLOBAL:
         options = engine.GlobalPipelineOptions()
     else:
         options = engine.IncrementalPipelineOptions()
-    options.num_threads = threads
-    options.random_seed = SEED
+    options.num_threads = config.threads
+    options.random_seed = config.seed
     try:
         if mapper is Mapper.GLOBAL:
             return dict(engine.global_mapping(database, images, output, options))
         return dict(engine.incremental_mapping(database, images, output, options))
     except (RuntimeError, ValueError) as error:
         raise SfmError(f"COLMAP's {mapper.value} mapper failed on {database}: {error}") from None
+
+
+def _refine_principal_points(model: Any, threads: int) -> None:
+    """Adjust a whole model once more with principal points free: while it grows, few images would let them drift."""
+    engine = pycolmap()
+    options = engine.BundleAdjustmentOptions()
+    options.refine_principal_point = True
+    options.print_summary = False
+    options.ceres.solver_options.num_threads = threads
+    everything = engine.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        everything.add_image(image_id)
+    everything.fix_gauge(engine.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    engine.create_default_bundle_adjuster(options, everything, model).solve()
+    model.update_point_3d_errors()
 
 
 def _summary(folder: Path, model: Any, images: int, models: int) -> ModelSummary:

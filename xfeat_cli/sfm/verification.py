@@ -10,10 +10,9 @@ import numpy as np
 from xfeat_cli.errors import UsageError
 from xfeat_cli.pair_names import resolve
 from xfeat_cli.sfm.engine import pycolmap, version
+from xfeat_cli.sfm_config import ColmapConfig
 from xfeat_cli.store import MATCHES, KeypointsReader, MatchesReader, Store, matches_entry
 from xfeat_cli.types import Matches
-
-SEED = 0
 
 MOST_TRIALS = 2000
 """COLMAP's own 10,000 cost four times the time and gain nothing: on castle-P19 they find 1 % more inliers, all of pairs
@@ -30,13 +29,13 @@ class VerificationSummary:
     inliers: int
 
 
-def verify(database: Path, threads: int = -1) -> VerificationSummary:
+def verify(database: Path, config: ColmapConfig) -> VerificationSummary:
     """Estimate the two-view geometry of every matched pair of a database; pairs that have one are left as they are."""
     engine = pycolmap()
     verifier = engine.GeometricVerifierOptions()
-    verifier.num_threads = threads
+    verifier.num_threads = config.threads
     two_view = engine.TwoViewGeometryOptions()
-    two_view.ransac.random_seed = SEED
+    two_view.ransac.random_seed = config.seed
     two_view.ransac.max_num_trials = MOST_TRIALS
     engine.geometric_verification(database, verifier, engine.ExistingMatchedPairingOptions(), two_view)
     with engine.Database.open(database) as opened:

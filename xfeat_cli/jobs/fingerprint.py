@@ -1,0 +1,29 @@
+"""What a stored file was made with, and of, as short digests that later stages remember.
+
+Equal for equal options and content, whenever it was written and by whichever version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from xfeat_cli.store import FeaturesReader, KeypointsReader, MatchesReader
+
+_BYTES = 8
+
+
+def of_options(reader: FeaturesReader) -> str:
+    """Of the options and weights that features were made with: other ones need other matches."""
+    return hashlib.blake2b(_options(reader), digest_size=_BYTES).hexdigest()
+
+
+def of_content(reader: KeypointsReader | MatchesReader) -> str:
+    """Of the options and of each entry's name and attributes, which say what it was made of."""
+    digest = hashlib.blake2b(_options(reader), digest_size=_BYTES)
+    for name in reader.names():
+        digest.update(repr((name, sorted(reader.entry_attributes(name).items()))).encode())
+    return digest.hexdigest()
+
+
+def _options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> bytes:
+    return repr(sorted((key, value) for key, value in reader.attributes.items() if key != "xfeat_version")).encode()
