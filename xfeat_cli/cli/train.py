@@ -118,7 +118,7 @@ def train(
 
       xfeat train photos/ --init default --teacher default --steps 2000 --out mine.safetensors
 
-      xfeat train photos/ --init default --teacher default --multi-view out/sparse/0 --images scene/ --out mine.safetensors
+      xfeat train photos/ --init default --multi-view out/sparse/0 --images scene/ --out mine.safetensors
 
       xfeat extract images/ out.h5 --weights mine.safetensors
     """
