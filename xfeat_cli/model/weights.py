@@ -25,7 +25,7 @@ from xfeat_cli.model.download import MATCHER, NETWORK
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_WEIGHTS = "xfeat-v1"
+DEFAULT_WEIGHTS = "xfeat-v2"
 
 RELEASED_MIN_COSSIM = 0.82
 """The cosine threshold of the authors' `match`, for weights whose metadata name none."""
