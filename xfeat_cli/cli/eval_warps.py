@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.options import DeviceOption, JsonOption
+from xfeat_cli.cli.options import DeviceOption, JsonOption, MinConfidenceOption
 from xfeat_cli.cli.train import describe
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.training.config import TrainConfig
 
-_TRAINING = TrainConfig()
+_TRAINING, _MATCHING = TrainConfig(), MatchConfig()
 
 
 def warps(
@@ -30,9 +30,7 @@ def warps(
             help="Only those photographs that `xfeat train` with this --held-out learns nothing from.",
         ),
     ] = None,
-    min_confidence: Annotated[
-        float | None, typer.Option("--min-confidence", min=0, max=1, help="Of refined semi-dense matches.")
-    ] = MatchConfig().min_confidence,
+    min_confidence: MinConfidenceOption = _MATCHING.min_confidence,
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0)] = _TRAINING.seed,
     as_json: JsonOption = False,

@@ -11,6 +11,7 @@ from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import (
     DevicesOption,
     JsonOption,
+    MinConfidenceOption,
     OverwriteOption,
     PrecisionOption,
     QuietOption,
@@ -51,16 +52,7 @@ def match(
         float,
         typer.Option("--ratio", min=0, max=1, help="Most that the nearest distance may be of the second; 1 = no test."),
     ] = _DEFAULT.ratio,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            "--min-confidence",
-            min=0,
-            max=1,
-            show_default="as the refiner asks",
-            help="Least confidence of a semi-dense match.",
-        ),
-    ] = _DEFAULT.min_confidence,
+    min_confidence: MinConfidenceOption = _DEFAULT.min_confidence,
     min_score: Annotated[
         float,
         typer.Option("--min-score", min=0, max=1, help="With --matcher lighterglue: least probability of a match."),

@@ -75,6 +75,16 @@ LoopPeriodOption = Annotated[
 CameraModelOption = Annotated[
     str, typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.")
 ]
+MinConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        min=0,
+        max=1,
+        show_default="as the refiner asks",
+        help="Least confidence of a refined semi-dense match.",
+    ),
+]
 SingleCameraOption = Annotated[bool, typer.Option("--single-camera", help="One camera took all images.")]
 CameraPerFolderOption = Annotated[
     bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.")
