@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from xfeat_cli.cli import aggregate, colmap, eval_sfm, eval_sift, sfm
 from xfeat_cli.demo import DemoScene, render_scene
-from xfeat_cli.errors import UsageError
-from xfeat_cli.sfm.engine import SfmError
+from xfeat_cli.errors import SfmError, UsageError
 
 pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 

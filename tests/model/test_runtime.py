@@ -7,9 +7,10 @@ import torch
 
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError, WeightsError
+from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_precision
 from xfeat_cli.model import openvino_network, runtime
 from xfeat_cli.model.network import Refiner, XFeatNetwork
-from xfeat_cli.model.runtime import Runtime, network_precision, resolve_backend, resolve_device, resolve_precision
+from xfeat_cli.model.runtime import Runtime, resolve_backend
 from xfeat_cli.model.torch_network import folded_network
 from xfeat_cli.model.weights import Weights, WeightsInfo
 

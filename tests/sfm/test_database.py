@@ -12,10 +12,9 @@ from PIL import Image
 
 from xfeat_cli.config import Mode
 from xfeat_cli.demo import DemoScene
-from xfeat_cli.errors import StoreError
+from xfeat_cli.errors import SfmError, StoreError
 from xfeat_cli.jobs.colmap import export_colmap
-from xfeat_cli.sfm.engine import SfmError
-from xfeat_cli.sfm_config import CameraSharing
+from xfeat_cli.sfm.config import CameraSharing
 
 from .. import hloc_reader
 

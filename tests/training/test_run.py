@@ -15,8 +15,8 @@ from PIL import Image
 from xfeat_cli.errors import TrainingError, UsageError, XFeatError
 from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.warps import WarpAccuracy
-from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import weights
+from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.training import checkpoint, loop, run
 from xfeat_cli.training.config import Part, TrainConfig
 from xfeat_cli.training.history import CURVES, VALIDATIONS

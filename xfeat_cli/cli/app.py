@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli import __version__
 from xfeat_cli.cli import (
     aggregate,
     bench,
@@ -29,6 +28,7 @@ from xfeat_cli.cli import (
     weights,
 )
 from xfeat_cli.errors import XFeatError
+from xfeat_cli.version import __version__
 
 app = typer.Typer(
     name="xfeat",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xfeat_cli.demo.camera import Camera, save_cameras
+from xfeat_cli.cameras import Camera, save_cameras
 from xfeat_cli.demo.courtyard import courtyard
 from xfeat_cli.demo.render import render_view
 from xfeat_cli.demo.scene import Scene, finish

@@ -12,9 +12,9 @@ from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import UsageError
 from xfeat_cli.evaluation.pose import PoseAccuracy, load_known, require_poselib, score_points
 from xfeat_cli.images import ImageFile, read_photo
-from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.types import Matches
+from xfeat_cli.xfeat import XFeat
 
 
 class Scene:

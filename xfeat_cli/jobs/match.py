@@ -11,20 +11,17 @@ from typing import Any
 
 from xfeat_cli.config import MatchConfig, MatcherKind, Precision
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
-from xfeat_cli.jobs.lighterglue import LighterGlueMatcher
-from xfeat_cli.jobs.matcher import SHARED_IMAGES, Matcher
+from xfeat_cli.jobs.matchers import MATCHERS
+from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
-from xfeat_cli.model.allocation import give_back_freed_memory
-from xfeat_cli.pair_names import colliding_pairs
-from xfeat_cli.pairs import Pair, read_pairs, unique
-from xfeat_cli.store import (
-    MATCHES,
-    SEMI_DENSE_MATCHES,
-    FeaturesReader,
-    Store,
-    pair_name,
-)
+from xfeat_cli.machine.memory import give_back_freed_memory
+from xfeat_cli.pairing.lists import read_pairs, unique
+from xfeat_cli.store.layout import MATCHES, SEMI_DENSE_MATCHES
+from xfeat_cli.store.names import colliding_pairs, pair_name
+from xfeat_cli.store.reader import FeaturesReader
+from xfeat_cli.store.writer import Store
+from xfeat_cli.types import Pair
 
 _PAIRS_BETWEEN_TRIMS = 64
 
@@ -55,8 +52,7 @@ def match(
         raise UsageError(f"{output}: features and matches must be two files; give another --output")
     wanted = read_pairs(Path(pairs)) if isinstance(pairs, (str, Path)) else unique(pairs)
     with FeaturesReader(features) as reader:
-        kind_of = LighterGlueMatcher if config.matcher is MatcherKind.LIGHTERGLUE else Matcher
-        matcher: LighterGlueMatcher | Matcher = kind_of(reader, config)
+        matcher = MATCHERS[config.matcher](reader, config)
         known, unknown = _split_known(wanted, reader)
         colliding = _collisions(known)
         summary = Summary(str(output), device=",".join(map(str, matcher.devices)), precision=matcher.precision.value)

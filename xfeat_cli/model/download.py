@@ -14,17 +14,16 @@ import os
 import time
 import urllib.error
 import urllib.request
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 import platformdirs
 
-from xfeat_cli import __version__
 from xfeat_cli.errors import WeightsError
+from xfeat_cli.files import FileKind, whole_file
+from xfeat_cli.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -139,28 +138,13 @@ def fetch(
             f"{got} got ({len(data)} bytes); nothing was kept. {_by_hand(entry, path)}"
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
+        with whole_file(path, FileKind.CHECKPOINT) as file:
             file.write(data)
     except OSError as error:
         raise WeightsError(
             f"{path}: cannot be written: {error.strerror or error}; set XFEAT_HOME to a folder that can be written"
         ) from error
     return Fetched(path, downloaded=True)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears at `path` when the block ends well, and not at all when it raises."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _get_patiently(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import WeightsError
-from xfeat_cli.model.allocation import keep_freed_memory
+from xfeat_cli.machine.memory import keep_freed_memory
 from xfeat_cli.model.network import Refiner
 from xfeat_cli.model.weights import Weights, WeightsInfo
 

@@ -14,18 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, multiprocessing
 
-from xfeat_cli import __version__
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import TrainingError, UsageError
 from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.scene import Scene
 from xfeat_cli.evaluation.warps import WarpAccuracy, evaluate_warps
-from xfeat_cli.matching.labels import CENTRE
+from xfeat_cli.machine.devices import resolve_device
+from xfeat_cli.machine.memory import keep_freed_memory
+from xfeat_cli.machine.processor import has_bf16_tiles, usable_cores
 from xfeat_cli.model import weights
-from xfeat_cli.model.allocation import keep_freed_memory
+from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL, XFeatNetwork
-from xfeat_cli.model.processor import has_bf16_tiles, usable_cores
-from xfeat_cli.model.runtime import Runtime, resolve_device
+from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.sfm.tracks import read_views
 from xfeat_cli.training import checkpoint, parallel
 from xfeat_cli.training.config import Part, TrainConfig
@@ -35,6 +35,7 @@ from xfeat_cli.training.loop import Observer, StepReport, Trainer
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
 from xfeat_cli.training.step import Guides
 from xfeat_cli.training.tracks import Tracks, load_tracks
+from xfeat_cli.version import __version__
 
 VALIDATION_PAIRS, VALIDATION_SEEDS = 24, 3
 """Pairs of views of held-out photographs; RANSAC runs on the scene."""
