@@ -31,9 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
     "pairing": {"config", "errors", "files", "images", "store", "types"},
     "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
+    "view": {"coordinates", "decoding", "errors", "types"},
     "jobs": {
-        *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
-        *("sfm", "store", "types", "xfeat"),
+        *("config", "coordinates", "errors", "files", "images", "inspection", "machine", "matching", "model"),
+        *("pairing", "sfm", "store", "types", "view", "xfeat"),
     },
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
@@ -51,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version"),
+        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "view"),
     },
     "__main__": {"cli"},
 }
@@ -73,8 +74,8 @@ OWNERS = {
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
-    "PIL": {"decoding", "demo", "pairing.positions"},
-    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"},
+    "PIL": {"decoding", "demo", "pairing.positions", "view"},
+    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history", "view"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},
@@ -147,6 +148,7 @@ NEVER = {
     "evaluation": {"demo", "jobs", "training"},
     "jobs": {"training", "evaluation", "benchmark", "cli"},
     "training": {"jobs", "cli"},
+    "view": {"model", "store", "sfm", "jobs", "torch"},
 }
 """Part → what it never imports, whatever the rows above come to say."""
 

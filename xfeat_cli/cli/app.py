@@ -25,6 +25,7 @@ from xfeat_cli.cli import (
     pairs,
     sfm,
     train,
+    view,
     weights,
 )
 from xfeat_cli.errors import XFeatError
@@ -49,6 +50,7 @@ app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
 app.command("train")(train.train)
 app.command("inspect")(inspect.inspect)
+app.command("view")(view.view)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)

@@ -95,9 +95,7 @@ def read_sparse_model(folder: Path) -> SparseModel:
     return SparseModel(
         folder=folder,
         cameras={number: _camera(number, camera) for number, camera in sorted(model.cameras.items())},
-        images=[
-            _image(image, model.cameras[image.camera_id], numbers, places) for image in images if image.has_pose
-        ],
+        images=[_image(image, model.cameras[image.camera_id], numbers, places) for image in images if image.has_pose],
         unregistered=[image.name for image in images if not image.has_pose],
         points=places,
         colours=np.array([point.color for point in points], np.uint8).reshape(-1, 3),

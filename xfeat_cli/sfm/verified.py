@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xfeat_cli.coordinates import from_colmap
-from xfeat_cli.sfm.engine import SfmError, pycolmap
+from xfeat_cli.errors import SfmError
+from xfeat_cli.sfm.engine import pycolmap
 
 IndexArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]

@@ -73,7 +73,7 @@ def coloured(values: FloatArray, scheme: int = cv2.COLORMAP_VIRIDIS) -> Picture:
     if not len(flat):
         return np.zeros((*np.shape(values), 3), np.uint8)
     bgr = cv2.applyColorMap(flat, scheme).reshape(-1, 3)
-    return np.ascontiguousarray(bgr[:, ::-1]).reshape(*np.shape(values), 3)
+    return np.asarray(bgr[:, ::-1], np.uint8).reshape(*np.shape(values), 3)
 
 
 def colour_bar(width: int, low: str, high: str, scheme: int = cv2.COLORMAP_VIRIDIS) -> Picture:
@@ -90,13 +90,13 @@ def colour_bar(width: int, low: str, high: str, scheme: int = cv2.COLORMAP_VIRID
 
 def circle(picture: Picture, place: FloatArray, radius: float, colour: Sequence[int], thickness: int = 1) -> None:
     """A circle at a sub-pixel place (2,), in place; filled when thickness is negative."""
-    centre = tuple(int(round(float(value) * (1 << _SHIFT))) for value in place)
+    centre = tuple(round(float(value) * (1 << _SHIFT)) for value in place)
     cv2.circle(picture, centre, int(radius * (1 << _SHIFT)), tuple(map(int, colour)), thickness, cv2.LINE_AA, _SHIFT)
 
 
 def line(picture: Picture, start: FloatArray, end: FloatArray, colour: Sequence[int], thickness: int = 1) -> None:
     """A line between sub-pixel places, in place."""
-    first, second = (tuple(int(round(float(v) * (1 << _SHIFT))) for v in place) for place in (start, end))
+    first, second = (tuple(round(float(v) * (1 << _SHIFT)) for v in place) for place in (start, end))
     cv2.line(picture, first, second, tuple(map(int, colour)), thickness, cv2.LINE_AA, _SHIFT)
 
 
@@ -116,6 +116,17 @@ def cross(picture: Picture, place: FloatArray, radius: float, colour: Sequence[i
     for slope in (1, -1):
         arm = np.array([radius, slope * radius])
         line(picture, place - arm, place + arm, colour)
+
+
+def as_png(picture: Picture) -> bytes:
+    """A PNG file's bytes."""
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def as_jpeg(picture: Picture, quality: int) -> bytes:
+    """A JPEG file's bytes."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
 def _one_line(text: str) -> str:

@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.types import FloatArray, Features
-from xfeat_cli.view.drawing import circle, coloured, colour_bar, captioned
+from xfeat_cli.types import Features, FloatArray
+from xfeat_cli.view.drawing import captioned, circle, colour_bar, coloured
 from xfeat_cli.view.photograph import Photograph, Picture
 
-_LEAST_RADIUS = 2.0
+_LEAST_RADIUS = 2.5
 
 
 def keypoints_picture(photo: Photograph, features: Features, uncertainty_px: float | None = None) -> Picture:
     """Keypoints as circles, coloured by the rank of their scores, over the dimmed photograph.
 
-    A circle's radius is the uncertainty (stored-image pixels), drawn as at least 2 px of the picture.
+    A circle's radius is the uncertainty (stored-image pixels), drawn as at least 2.5 px of the picture.
     """
     picture = _dimmed(photo.pixels)
     places = photo.places(features.keypoints)
@@ -38,13 +38,17 @@ def keypoints_picture(photo: Photograph, features: Features, uncertainty_px: flo
     return np.concatenate([picture, bar])
 
 
-def layer_picture(photo: Photograph, layer: FloatArray, what: str) -> Picture:
-    """A layer (h, w) of values ≥ 0 that covers the whole photograph, laid over it in colour; strong = opaque."""
+def layer_picture(photo: Photograph, layer: FloatArray, what: str, widen: int = 1) -> Picture:
+    """A layer (h, w) of values ≥ 0 that covers the whole photograph, laid over it in colour; strong = opaque.
+
+    widen: each value spreads over a square of so many pixels, so that single peaks can be seen.
+    """
     height, width = photo.pixels.shape[:2]
     low, high = float(layer.min()), float(np.quantile(layer, 0.999)) if layer.size else 1.0
-    stretched = cv2.resize(np.asarray(layer, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    spread = cv2.dilate(np.asarray(layer, np.float32), np.ones((widen, widen), np.uint8))
+    stretched = cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR)
     share = np.clip((stretched - low) / max(high - low, 1e-12), 0, 1)
-    alpha = np.sqrt(share)[..., None] * 0.9
+    alpha = np.clip(1.5 * share, 0, 0.9)[..., None]
     mixed = _dimmed(photo.pixels) * (1 - alpha) + coloured(share, cv2.COLORMAP_INFERNO) * alpha
     picture = captioned(mixed.astype(np.uint8), photo.name, what)
     bar = colour_bar(picture.shape[1], f"{low:.3g}", f"{high:.3g}", cv2.COLORMAP_INFERNO)

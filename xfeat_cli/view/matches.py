@@ -36,19 +36,26 @@ def judged(points0: FloatArray, points1: FloatArray) -> JoinedPoints:
     if len(points0) >= _LEAST_FOR_GEOMETRY:
         cv2.setRNGSeed(0)
         found, mask = cv2.findFundamentalMat(
-            np.asarray(points0, np.float64), np.asarray(points1, np.float64), cv2.USAC_MAGSAC, _THRESHOLD_PX, 0.9999, 5000
+            np.asarray(points0, np.float64),
+            np.asarray(points1, np.float64),
+            cv2.USAC_MAGSAC,
+            _THRESHOLD_PX,
+            0.9999,
+            5000,
         )
         if found is not None and mask is not None:
             inlier = mask.ravel().astype(bool)
     return JoinedPoints(points0, points1, inlier, "MAGSAC, 3 px")
 
 
-def matches_picture(photo0: Photograph, photo1: Photograph, joined: JoinedPoints, *, most: int = 200) -> Picture:
+def matches_picture(photo0: Photograph, photo1: Photograph, joined: JoinedPoints, *, most: int = 100) -> Picture:
     """Both photographs side by side (one above the other when they are wide) with at most `most` matches of each kind.
 
     The drawn ones are spread evenly over the matches' order.
     """
-    across = photo0.pixels.shape[1] + photo1.pixels.shape[1] <= 2.8 * max(photo0.pixels.shape[0], photo1.pixels.shape[0])
+    across = photo0.pixels.shape[1] + photo1.pixels.shape[1] <= 2.8 * max(
+        photo0.pixels.shape[0], photo1.pixels.shape[0]
+    )
     picture, offset = _joined(photo0.pixels, photo1.pixels, across)
     places0 = photo0.places(joined.points0)
     places1 = photo1.places(joined.points1) + offset
@@ -62,12 +69,14 @@ def matches_picture(photo0: Photograph, photo1: Photograph, joined: JoinedPoints
         circle(picture, places0[row], 3, SKY)
         circle(picture, places1[row], 3, SKY)
     inliers, total = int(joined.inlier.sum()), len(joined.inlier)
-    about = f"{inliers:,} of {total:,} matches verified (solid, circles); {total - inliers:,} rejected (dashed, crosses)"
+    about = (
+        f"{inliers:,} of {total:,} matches verified (solid, circles); {total - inliers:,} rejected (dashed, crosses)"
+    )
     if len(verified) + len(rejected) < total:
         about += f"; {len(verified)} and {len(rejected)} drawn"
     if joined.judged_by:
         about += f"; judged by {joined.judged_by}"
-    return captioned(captioned(picture, f"{photo0.name}  –  {photo1.name}"), about)
+    return captioned(captioned(picture, f"{photo0.name}  |  {photo1.name}"), about)
 
 
 def _joined(left: Picture, right: Picture, across: bool) -> tuple[Picture, FloatArray]:

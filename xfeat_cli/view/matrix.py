@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.view.drawing import INK, PAPER, captioned, coloured, colour_bar, shortened, write
+from xfeat_cli.view.drawing import INK, PAPER, captioned, colour_bar, coloured, shortened, write
 from xfeat_cli.view.photograph import Picture
 
 _LARGEST = 1000
@@ -24,9 +24,11 @@ def matrix_picture(
     Above 1,000 images a cell stands for a block of them, and shows the sum.
     """
     cells, block = binned(len(names), images, weights, _LARGEST)
-    shown = np.log1p(cells) / max(np.log1p(cells.max(initial=0)), 1e-9)
-    colours = coloured(0.12 + 0.88 * shown, cv2.COLORMAP_VIRIDIS)
-    colours[cells == 0] = (236, 236, 238)
+    filled = cells > 0
+    low, high = (float(cells[filled].min()), float(cells.max())) if filled.any() else (0.0, 0.0)
+    shown = np.log(np.maximum(cells, 1) / max(low, 1)) / max(np.log(max(high, 1) / max(low, 1)), 1e-9)
+    colours = coloured(shown if high > low else np.full(cells.shape, 0.6), cv2.COLORMAP_VIRIDIS)
+    colours[~filled] = (236, 236, 238)
     colours[np.arange(len(cells)), np.arange(len(cells))] = (205, 205, 210)
     side = max(1, 900 // max(len(cells), 1))
     picture = np.kron(colours, np.ones((side, side, 1), np.uint8)).astype(np.uint8)
@@ -38,8 +40,8 @@ def matrix_picture(
     picture = captioned(picture, f"{len(names):,} images", about)
     if weights is None:
         return picture
-    low = int(weights.min()) if len(weights) else 0
-    return np.concatenate([picture, colour_bar(picture.shape[1], f"{what}: {low:,}", f"{int(cells.max(initial=0)):,}")])
+    bar = colour_bar(picture.shape[1], f"{what}: {low:,.0f}", f"{high:,.0f} (logarithmic)")
+    return np.concatenate([picture, bar])
 
 
 def binned(

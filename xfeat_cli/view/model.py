@@ -15,6 +15,9 @@ Float64Array = npt.NDArray[np.float64]
 _SIDES = (("from above", 0, 2, -1), ("from the front", 0, 1, 1), ("from the side", 2, 1, 1))
 """Name, axis across, axis up and down, and the sign of the latter, in the levelled frame (x right, y down, z ahead)."""
 
+_OWN_DOWN = 0.02
+"""Weight of a camera's own down beside its horizontal axis."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -29,17 +32,12 @@ class Scene:
 def levelled(scene: Scene) -> tuple[Scene, Float64Array]:
     """The scene turned so that y is down, as the cameras see it, and z their mean direction; and that rotation (3, 3).
 
-    Down is the mean of the cameras' own, which is right for cameras that are held upright or that look straight down.
+    Down is what the cameras' horizontal axes are square to, or where they look in a survey from above.
     """
     if not len(scene.rotations):
         return scene, np.eye(3)
-    down = scene.rotations[:, 1].mean(0)
     ahead = scene.rotations[:, 2].mean(0)
-    if np.linalg.norm(down) < 0.3:
-        # Cameras that were turned about their axis: what is flattest is the ground.
-        spread = np.linalg.svd(scene.centres - scene.centres.mean(0), full_matrices=True)[2]
-        down = spread[2] * (1 if spread[2] @ ahead >= 0 else -1)
-    down = down / max(float(np.linalg.norm(down)), 1e-12)
+    down = ahead / np.linalg.norm(ahead) if _looks_down(scene, ahead) else _upright(scene.rotations)
     ahead = ahead - ahead @ down * down
     if np.linalg.norm(ahead) < 1e-3:
         ahead = np.cross(np.eye(3)[np.argmin(np.abs(down))], down)
@@ -49,13 +47,30 @@ def levelled(scene: Scene) -> tuple[Scene, Float64Array]:
     return turned, turn
 
 
+def _upright(rotations: Float64Array) -> Float64Array:
+    """Down (3,), for cameras held level however they tilt; where they all look the same way, their own down."""
+    across, own = rotations[:, 0], rotations[:, 1]
+    down = np.linalg.eigh(across.T @ across - _OWN_DOWN * own.T @ own)[1][:, 0]
+    return np.asarray(down if down @ own.sum(0) >= 0 else -down)
+
+
+def _looks_down(scene: Scene, ahead: Float64Array) -> bool:
+    """Whether all cameras look the same way and spread in both directions across it, as those of a survey flight do."""
+    if len(scene.centres) < 4 or np.linalg.norm(ahead) < 0.9:
+        return False
+    axis = ahead / np.linalg.norm(ahead)
+    centred = scene.centres - scene.centres.mean(0)
+    across = np.linalg.svd(centred - np.outer(centred @ axis, axis), compute_uv=False)
+    return bool(across[1] > 0.25 * across[0] and np.std(centred @ axis) < 0.5 * np.std(centred, axis=0).max())
+
+
 def bounds(scene: Scene) -> tuple[Float64Array, float]:
     """Middle (3,) and half the extent of cameras and of nearly all points: what lies far out does not count."""
     parts = [scene.centres]
     if len(scene.points):
         middle = np.median(scene.points, axis=0)
         away = np.abs(scene.points - middle)
-        parts.append(scene.points[(away <= 4 * np.quantile(away, 0.8, axis=0) + 1e-9).all(axis=1)])
+        parts.append(scene.points[(away <= 2.5 * np.quantile(away, 0.8, axis=0) + 1e-9).all(axis=1)])
     everything = np.concatenate(parts) if parts else np.zeros((1, 3))
     if not len(everything):
         everything = np.zeros((1, 3))
@@ -74,9 +89,7 @@ def model_picture(scene: Scene, about: str, side: int = 760) -> Picture:
     return captioned(row, about)
 
 
-def _panel(
-    scene: Scene, middle: Float64Array, scale: float, side: int, view: tuple[str, int, int, int]
-) -> Picture:
+def _panel(scene: Scene, middle: Float64Array, scale: float, side: int, view: tuple[str, int, int, int]) -> Picture:
     name, across, vertical, sign = view
     panel = np.full((side, side, 3), PAPER, np.uint8)
 
@@ -85,7 +98,7 @@ def _panel(
         return np.stack([moved[:, across], sign * moved[:, vertical]], axis=1) + (side - 1) / 2
 
     depth = ({0, 1, 2} - {across, vertical}).pop()
-    order = np.argsort(-scene.points[:, depth] * (1 if depth != 1 else 1))
+    order = np.argsort(scene.points[:, depth] * (1 if depth == 0 else -1))
     x, y = np.rint(place(scene.points[order])).astype(int).T.reshape(2, -1)
     inside = (x >= 0) & (y >= 0) & (x < side - 1) & (y < side - 1)
     x, y, colours = x[inside], y[inside], scene.colours[order][inside]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from xfeat_cli.coordinates import rescale
+from xfeat_cli.decoding import decode
 from xfeat_cli.errors import ImageError
-from xfeat_cli.images import decode
 from xfeat_cli.types import FloatArray
 
 Picture = npt.NDArray[np.uint8]
@@ -74,7 +74,7 @@ def _reduced_by_pillow(data: bytes, longest: int) -> tuple[Picture, tuple[int, i
     try:
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
             size = image.size
-            if image.mode not in _PILLOW_MODES or "16" in str([tile[3] for tile in image.tile]):
+            if image.mode not in _PILLOW_MODES or "16" in str([tile[3] for tile in getattr(image, "tile", [])]):
                 return None
             image.draft("RGB", (longest, longest))
             return np.asarray(image.convert("RGB")), size
