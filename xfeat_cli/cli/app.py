@@ -23,6 +23,7 @@ from xfeat_cli.cli import (
     match,
     pair_kinds,
     pairs,
+    report,
     sfm,
     train,
     view,
@@ -51,6 +52,7 @@ app.command("sfm")(sfm.sfm)
 app.command("train")(train.train)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
+app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)

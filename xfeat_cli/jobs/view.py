@@ -14,7 +14,7 @@ import numpy as np
 from xfeat_cli.errors import ImageError, SfmError, StoreError, UsageError
 from xfeat_cli.files import FileKind, file_kind, whole_file
 from xfeat_cli.images import SUFFIXES
-from xfeat_cli.inspection import inspect_file
+from xfeat_cli.jobs.contents import contents
 from xfeat_cli.pairing.lists import read_pairs
 from xfeat_cli.sfm.model import is_model, read_sparse_model
 from xfeat_cli.sfm.verified import open_verified
@@ -94,7 +94,7 @@ class _Viewer:
             )
         kind = file_kind(source)
         if kind is FileKind.HDF5:
-            held = inspect_file(source).kind
+            held = contents(source).kind
             if held in _IMAGE_KINDS:
                 return self._keypoints(names)
             if held in _PAIR_KINDS:
@@ -277,7 +277,7 @@ def _beside(matches: Path, kinds: tuple[str, ...], kind_of_matches: str) -> Path
 
 def _is(path: Path, kinds: tuple[str, ...]) -> bool:
     try:
-        return inspect_file(path).kind in kinds
+        return contents(path).kind in kinds
     except StoreError:
         return False
 

@@ -103,6 +103,26 @@ def read_sparse_model(folder: Path) -> SparseModel:
     )
 
 
+def shared_points(model: SparseModel) -> tuple[IndexArray, IndexArray]:
+    """(P, 2) rows of the images that see common points, the first before the second, and how many points, (P,)."""
+    count = max(len(model.images), 1)
+    image = np.repeat(np.arange(len(model.images)), [len(image.tracks) for image in model.images])
+    track = np.concatenate([image.tracks for image in model.images]) if model.images else np.zeros(0, np.int64)
+    order = np.lexsort((image, track))
+    image, track = image[order], track[order]
+    keys = np.zeros(0, np.int64)
+    counts = np.zeros(0, np.int64)
+    for apart in range(1, len(track)):
+        same = track[apart:] == track[:-apart]
+        if not same.any():
+            break
+        found, times = np.unique(image[:-apart][same] * count + image[apart:][same], return_counts=True)
+        keys, inverse = np.unique(np.concatenate([keys, found]), return_inverse=True)
+        counts = np.bincount(inverse.reshape(-1), np.concatenate([counts, times]), minlength=len(keys)).astype(np.int64)
+    apart_images = keys // count != keys % count
+    return np.stack([keys // count, keys % count], axis=1)[apart_images], counts[apart_images]
+
+
 def _camera(number: int, camera: Any) -> ModelCamera:
     names = [name.strip() for name in camera.params_info.split(",")]
     values = map(float, camera.params)

@@ -21,6 +21,7 @@ ORANGE: Colour = (230, 159, 0)
 VERMILION: Colour = (213, 94, 0)
 INK: Colour = (24, 24, 27)
 PAPER: Colour = (250, 250, 250)
+DARK: Colour = (28, 27, 31)
 GREY: Colour = (130, 130, 136)
 """RGB; the first four after Okabe and Ito, told apart by everyone."""
 
@@ -55,15 +56,15 @@ def shortened(text: str, width: int, size: int = 16) -> str:
     return "…" + text
 
 
-def captioned(picture: Picture, left: str, right: str = "") -> Picture:
+def captioned(picture: Picture, left: str, right: str = "", *, dark: bool = False) -> Picture:
     """The picture with a strip below that says what it is."""
-    strip = np.full((CAPTION_HEIGHT, picture.shape[1], 3), PAPER, np.uint8)
+    strip = np.full((CAPTION_HEIGHT, picture.shape[1], 3), DARK if dark else PAPER, np.uint8)
     room = picture.shape[1] - 24
     if right and text_width(left) + text_width(right) + 24 <= room:
         write(strip, right, picture.shape[1] - 12 - text_width(right), 8, colour=GREY)
     elif right:
         left = f"{left} · {right}"
-    write(strip, shortened(left, room), 12, 8)
+    write(strip, shortened(left, room), 12, 8, colour=PAPER if dark else INK)
     return np.concatenate([picture, strip])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.view.drawing import CAPTION_HEIGHT, GREY, PAPER, VERMILION, captioned, line, write
+from xfeat_cli.view.drawing import CAPTION_HEIGHT, DARK, GREY, PAPER, VERMILION, Colour, captioned, line, write
 from xfeat_cli.view.photograph import Picture
 
 Float64Array = npt.NDArray[np.float64]
@@ -78,20 +78,22 @@ def bounds(scene: Scene) -> tuple[Float64Array, float]:
     return (low + high) / 2, max(float((high - low).max()) / 2, 1e-6)
 
 
-def model_picture(scene: Scene, about: str, side: int = 760) -> Picture:
+def model_picture(scene: Scene, about: str, side: int = 760, *, dark: bool = False) -> Picture:
     """Three views beside one another."""
     level, _ = levelled(scene)
     middle, reach = bounds(level)
     scale = side / 2 / (reach * 1.06)
-    panels = [_panel(level, middle, scale, side, view) for view in _SIDES]
-    gap = np.full((panels[0].shape[0], 6, 3), (225, 225, 228), np.uint8)
+    panels = [_panel(level, middle, scale, side, view, DARK if dark else PAPER) for view in _SIDES]
+    gap = np.full((panels[0].shape[0], 6, 3), (60, 60, 64) if dark else (225, 225, 228), np.uint8)
     row = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
-    return captioned(row, about)
+    return captioned(row, about, dark=dark)
 
 
-def _panel(scene: Scene, middle: Float64Array, scale: float, side: int, view: tuple[str, int, int, int]) -> Picture:
+def _panel(
+    scene: Scene, middle: Float64Array, scale: float, side: int, view: tuple[str, int, int, int], paper: Colour
+) -> Picture:
     name, across, vertical, sign = view
-    panel = np.full((side, side, 3), PAPER, np.uint8)
+    panel = np.full((side, side, 3), paper, np.uint8)
 
     def place(points: Float64Array) -> Float64Array:
         moved = (points - middle) * scale
@@ -105,7 +107,7 @@ def _panel(scene: Scene, middle: Float64Array, scale: float, side: int, view: tu
     for step_x, step_y in ((0, 0), (1, 0), (0, 1), (1, 1)) if len(x) < 60_000 else ((0, 0),):
         panel[y + step_y, x + step_x] = colours
     _draw_cameras(panel, scene, place, side)
-    strip = np.full((CAPTION_HEIGHT, side, 3), PAPER, np.uint8)
+    strip = np.full((CAPTION_HEIGHT, side, 3), paper, np.uint8)
     write(strip, name, 12, 8, colour=GREY)
     return np.concatenate([strip, panel])
 
