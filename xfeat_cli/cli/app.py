@@ -27,6 +27,7 @@ from xfeat_cli.cli import (
     train,
     weights,
 )
+from xfeat_cli.cli.wording import in_options, one_line
 from xfeat_cli.errors import XFeatError
 from xfeat_cli.version import __version__
 
@@ -81,5 +82,5 @@ def main() -> None:
     try:
         app()
     except XFeatError as error:
-        typer.secho(f"xfeat: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        typer.secho(f"xfeat: {one_line(in_options(str(error)))}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)

@@ -32,17 +32,17 @@ def resolve_backend(backend: Backend, device: torch.device, precision: Precision
         return backend
     reason = _not_with_openvino(device, precision)
     if reason and backend is Backend.OPENVINO:
-        raise UsageError(f"--backend openvino: {reason}")
+        raise UsageError(f"backend=openvino: {reason}")
     return Backend.TORCH if reason else Backend.OPENVINO
 
 
 def _not_with_openvino(device: torch.device, precision: Precision) -> str:
     if device.type != "cpu":
-        return "it runs on the CPU here; add --device cpu"
+        return "it runs on the CPU here; add device=cpu"
     if not openvino_network.is_installed():
         return "not installed; pip install 'xfeat-cli[openvino]'"
     if precision is Precision.BF16 and not openvino_network.runs_bf16():
-        return "this processor does not multiply bf16; use --precision fp32"
+        return "this processor does not multiply bf16; use precision=fp32"
     return ""
 
 
