@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 OWNERS = {
     "h5py": {"store", "benchmark.baseline"},
-    "torch": {"model", "matching", "jobs", "benchmark", "synthesis", "training", "evaluation.warps"},
+    "torch": {"model", "matching", "jobs", "benchmark", "synthesis", "training", "evaluation"},
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
     "PIL": {"images", "demo", "positions"},
