@@ -11,7 +11,7 @@ from torch import Tensor
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError
 from xfeat_cli.matching.labels import LABELS
-from xfeat_cli.model import heatmap, openvino_network
+from xfeat_cli.model import openvino_network
 from xfeat_cli.model.allocation import keep_freed_memory
 from xfeat_cli.model.openvino_network import OpenVinoNetwork
 from xfeat_cli.model.processor import multiplies_bf16, usable_cores
@@ -124,9 +124,7 @@ class Runtime:
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
         """The heads that keypoints need: prepared images (B, 1, H, W) → descriptors, heatmap (B, H, W) averaged over
         `grids` grids of cells, reliability."""
-        features, logits, reliability = self._network.heads(image)
-        first = heatmap.from_logits(logits)
-        return features, heatmap.averaged(first, self._network.keypoint_logits, image, grids), reliability
+        return self._network.sparse_heads(image, grids)
 
     @torch.inference_mode()
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
