@@ -69,7 +69,7 @@ OWNERS = {
         "benchmark",
         "synthesis",
         "training",
-        "evaluation.warps",
+        "evaluation",
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
