@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version"),
+        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
     },
     "__main__": {"cli"},
 }
