@@ -274,7 +274,7 @@ class _Record:
         if differences:
             raise ProvenanceError(
                 f"{path.parent} was made with {'; '.join(differences)}; "
-                "use --overwrite to start again, or another folder"
+                "use overwrite=True to start again, or another folder"
             )
         self._content["options"] = options
         self._stages: dict[str, Any] = self._content.setdefault("stages", {})
@@ -309,11 +309,12 @@ class _Record:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise StoreError(f"{self._path} cannot be read ({error}); use --overwrite to start again") from None
+            raise StoreError(f"{self._path} cannot be read ({error}); use overwrite=True to start again") from None
         return content if isinstance(content, dict) else {}
 
     def _write(self) -> None:
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self._path, json.dumps(self._content, indent=1))
         except OSError as error:
             raise StoreError(f"{self._path.parent} cannot be written ({error.strerror or error})") from None
