@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version"),
+        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
     },
     "__main__": {"cli"},
 }
@@ -69,7 +69,7 @@ OWNERS = {
         "benchmark",
         "synthesis",
         "training",
-        "evaluation.warps",
+        "evaluation",
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},

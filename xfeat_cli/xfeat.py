@@ -11,19 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from xfeat_cli.config import Backend, Decoding, ExtractConfig, MatchConfig, Mode, Precision
+from xfeat_cli.config import Backend, Decoding, ExtractConfig, MatchConfig, MatcherKind, Mode, Precision
 from xfeat_cli.coordinates import rescale
 from xfeat_cli.decoding import to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import Photo
+from xfeat_cli.machine.devices import resolve_device, resolve_precision
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order, single_threaded
+from xfeat_cli.matching.lighterglue import LighterGlue
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, reference, weights
 from xfeat_cli.model.decode import Decoded
-from xfeat_cli.model.heatmap import GRIDS
-from xfeat_cli.model.runtime import Runtime
+from xfeat_cli.model.download import MATCHER_WEIGHTS
+from xfeat_cli.model.labels import LABELS
+from xfeat_cli.model.refiner import BlockedRefiner
+from xfeat_cli.model.runtime import DTYPES, Runtime
 from xfeat_cli.types import Features, Matches, PointMatches
 
 
@@ -36,11 +40,12 @@ class XFeat:
     """
 
     def __init__(self, config: ExtractConfig | None = None, *, runtime: Runtime | None = None, **options: Any) -> None:
-        self.config = _checked(replace(config or ExtractConfig(), **options))
+        self.config = replace(config or ExtractConfig(), **options)
         self.runtime = runtime or _runtime(self.config)
         if self.config.mode is Mode.SEMI_DENSE:
             self.runtime.require_refiner()
         self.batch_size = self.config.batch_size or self.runtime.batch_size
+        self._matcher: tuple[tuple[str, str | None, float], LighterGlue] | None = None
 
     @overload
     def detect(self, images: npt.NDArray) -> Features: ...
@@ -69,26 +74,47 @@ class XFeat:
         return [results[i] for i in range(len(photos))]
 
     def match(
-        self, features0: Features, features1: Features, config: MatchConfig | None = None
+        self, features0: Features, features1: Features, config: MatchConfig | None = None, **options: Any
     ) -> Matches | PointMatches:
-        """Match the features of two images: mutual nearest neighbours; refined at both ends when semi-dense."""
-        config = config or MatchConfig()
-        device = self.runtime.device
+        """Match the features of two images as `xfeat match` does, by all of `MatchConfig`.
+
+        Sparse features give indices, by mutual nearest neighbours or by LighterGlue; semi-dense ones are refined at
+        both ends. device and precision: `auto` are those of this XFeat's network. Raises UsageError, WeightsError.
+        """
+        config = replace(config or MatchConfig(), **options)
+        device = self.runtime.device if config.device == "auto" else resolve_device(config.device)
         semi_dense = features0.scales is not None
+        if config.matcher is MatcherKind.LIGHTERGLUE:
+            if semi_dense:
+                raise UsageError("semi-dense features cannot be matched by LighterGlue: use matcher=nearest")
+            return self._lighterglue(device, config).match([(features0, features1)])[0]
         threshold = config.min_cossim
         if threshold is None:
             threshold = -1.0 if semi_dense else self.runtime.info.min_cossim
+        precision = resolve_precision(config.precision, device)
         matches = mutual_nearest(
             torch.from_numpy(features0.descriptors).to(device),
             torch.from_numpy(features1.descriptors).to(device),
             threshold,
             config.ratio,
+            DTYPES[precision],
         )
-        if semi_dense:
-            return refine(
-                self.runtime.refine, features0, features1, matches, config.min_confidence, self.runtime.labels
-            )
-        return matches
+        if not semi_dense:
+            return matches
+        if config.weights is None:
+            refiner, labels = self.runtime.refine, self.runtime.labels
+        else:
+            loaded = weights.load(config.weights)
+            refiner, labels = BlockedRefiner(loaded, device, precision), LABELS[loaded.info.refiner_labels]
+        return refine(refiner, features0, features1, matches, config.min_confidence, labels)
+
+    def _lighterglue(self, device: torch.device, config: MatchConfig) -> LighterGlue:
+        """The matcher of some weights, kept for further pairs."""
+        key = (str(device), config.weights, config.min_score)
+        if self._matcher is None or self._matcher[0] != key:
+            state = weights.load_matcher(config.weights or MATCHER_WEIGHTS).state
+            self._matcher = key, LighterGlue(state, device, config.min_score, batch_size=1)
+        return self._matcher[1]
 
     def detect_photos(self, photos: Sequence[Photo]) -> list[Features]:
         """Features of photographs of one gray size, on the calling thread alone.
@@ -154,30 +180,6 @@ def _runtime(config: ExtractConfig) -> Runtime:
     return Runtime(loaded, config.device, config.precision, config.backend)
 
 
-def _checked(config: ExtractConfig) -> ExtractConfig:
-    try:
-        config = replace(
-            config,
-            mode=Mode(config.mode),
-            decoding=Decoding(config.decoding),
-            precision=Precision(config.precision),
-            backend=Backend(config.backend),
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if config.features_per_image < 1:
-        raise UsageError(f"top_k is {config.top_k}; it must be at least 1")
-    if config.grids not in GRIDS:
-        raise UsageError(f"grids is {config.grids}; it must be {', '.join(map(str, GRIDS))}")
-    if config.resize < 0:
-        raise UsageError(f"resize is {config.resize}; it must be a longest side in px, or 0 for none")
-    if config.batch_size is not None and config.batch_size < 1:
-        raise UsageError(f"batch_size is {config.batch_size}; it must be at least 1")
-    if not 0 <= config.detection_threshold < 1:
-        raise UsageError(f"detection_threshold is {config.detection_threshold}; it must be in [0, 1)")
-    return config
-
-
 def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
     gray = to_gray(np.asarray(image), resize)
     size = (image.shape[1], image.shape[0])
@@ -186,7 +188,7 @@ def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
 
 def _too_large(photo: Photo) -> ImageError:
     height, width = photo.gray.shape
-    return ImageError(f"{photo.name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu")
+    return ImageError(f"{photo.name}: out of GPU memory at {width}x{height}; use a smaller resize or device=cpu")
 
 
 def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> list[npt.NDArray[np.bool_]] | None:

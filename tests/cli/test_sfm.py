@@ -75,7 +75,7 @@ def test_sift_makes_a_model_to_compare_with(scene: DemoScene, tmp_path: Path) ->
     assert summary["model"]["registered"] == 4
     score = json.loads(_run("eval-sfm", tmp_path / "out/sparse/0", scene.cameras_file, "--json").stdout)
     assert score["rotation_deg_mean"] < 2
-    with pytest.raises(SfmError, match="exists; use --overwrite"):
+    with pytest.raises(SfmError, match="exists; use overwrite=True"):
         _run("eval-sift", *arguments)
     assert "registered" in _run("eval-sift", *arguments, "--overwrite").stderr
 

@@ -129,7 +129,7 @@ def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tup
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ProvenanceError(
             f"these images changed since their features were made: {', '.join(changed[:3])}{more}; "
-            "use --overwrite to start again, or another output name"
+            "use overwrite=True to start again, or another output name"
         )
     return todo, done
 

@@ -43,7 +43,7 @@ def reconstruct_with_sift(
         raise UsageError(f"{images} is not a folder of photographs")
     database = output / "database.db"
     if database.exists() and not overwrite:
-        raise SfmError(f"{database} exists; use --overwrite to replace it, or name another folder")
+        raise SfmError(f"{database} exists; use overwrite=True to replace it, or name another folder")
     names = [image.name for image in find_images(images) if can_be_listed(image.name)]
     wanted = list(exhaustive(names)) if pairs is None else read_pairs(Path(pairs))
     summary = SfmSummary(str(output))

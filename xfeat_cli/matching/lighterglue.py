@@ -39,7 +39,7 @@ class LighterGlue:
             from kornia.feature.lightglue import LightGlue
         except ImportError as error:
             raise UsageError(
-                f"--matcher lighterglue needs kornia ({error}); install it with: pip install 'xfeat-cli[lighterglue]'"
+                f"matcher=lighterglue needs kornia ({error}); install it with: pip install 'xfeat-cli[lighterglue]'"
             ) from None
         self.batch_size = batch_size
         self.pruning = PRUNING if batch_size == 1 else -1.0

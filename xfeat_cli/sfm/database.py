@@ -58,7 +58,7 @@ def build_database(
     be imported; StoreError for files that cannot be read.
     """
     if database.exists() and not overwrite:
-        raise SfmError(f"{database} exists; use --overwrite to replace it, or name another database")
+        raise SfmError(f"{database} exists; use overwrite=True to replace it, or name another database")
     reader_options(config)
     with KeypointsReader(features) as keypoints, MatchesReader(matches) as pairs:
         if pairs.kind == SEMI_DENSE_MATCHES:

@@ -100,7 +100,7 @@ def test_what_it_cannot_match_is_one_error(folder: Path, tmp_path: Path) -> None
         store.finish()
     with pytest.raises(UsageError, match="semi-dense features, which LighterGlue cannot match"):
         match([("a", "b")], tmp_path / "dense.h5", tmp_path / "m.h5", matcher="lighterglue")
-    with pytest.raises(UsageError, match="belong to --matcher nearest"):
+    with pytest.raises(UsageError, match="belong to matcher=nearest"):
         _match(folder, tmp_path / "m.h5", ratio=0.9)
     with pytest.raises(UsageError, match="runs in fp32"):
         _match(folder, tmp_path / "m.h5", precision="bf16")
