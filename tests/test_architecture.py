@@ -198,15 +198,23 @@ def test_types_and_pairs_need_no_torch() -> None:
 
 def test_the_public_names() -> None:
     assert sorted(xfeat_cli.__all__) == [
+        "AggregateConfig",
+        "CameraConfig",
         "ExtractConfig",
         "Features",
+        "MappingConfig",
         "MatchConfig",
         "Matches",
+        "PairConfig",
         "PointMatches",
+        "SfmConfig",
+        "VerificationConfig",
         "XFeat",
         "XFeatError",
+        "aggregate",
         "extract",
         "match",
+        "reconstruct",
     ]
     for name in xfeat_cli.__all__:
         assert getattr(xfeat_cli, name).__name__ == name
