@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from xfeat_cli.config import Backend, Decoding, ExtractConfig, MatchConfig, MatcherKind, Mode, Precision
-from xfeat_cli.coordinates import rescale
+from xfeat_cli.coordinates import from_upright, rescale, upright_pixels, upright_size
 from xfeat_cli.decoding import to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import Photo
@@ -162,15 +162,16 @@ class XFeat:
     def _detect_reference(self, photo: Photo) -> Features:
         gray = torch.from_numpy(photo.gray).to(self.runtime.device)
         top_k = self.config.features_per_image
+        shown = upright_size(photo.shown, photo.orientation)
         try:
             if self.config.mode is Mode.SPARSE:
                 threshold = self.config.detection_threshold
-                features = reference.sparse(self.runtime.heads, gray, photo.shown, top_k, threshold)
+                features = reference.sparse(self.runtime.heads, gray, shown, top_k, threshold)
             else:
-                features = reference.semi_dense(self.runtime.heads, gray, photo.shown, top_k)
+                features = reference.semi_dense(self.runtime.heads, gray, shown, top_k)
         except ImageError as error:
             raise ImageError(f"{photo.name}: {error}") from None
-        return replace(features, image_size=photo.size)
+        return _as_stored(features, photo)
 
 
 def _runtime(config: ExtractConfig) -> Runtime:
@@ -201,7 +202,7 @@ def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> list[npt.N
             masks.append(np.ones(size, bool))
             continue
         width, height = photo.shown
-        shown = photo.mask[:height, :width].astype(np.uint8)
+        shown = upright_pixels(photo.mask[:height, :width], photo.orientation).astype(np.uint8)
         masks.append(cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
     return masks
 
@@ -213,22 +214,30 @@ def _without_masked(features: Features, mask: npt.NDArray[np.bool_] | None) -> F
     height, width = mask.shape
     x, y = np.rint(features.keypoints).astype(int).T
     keep = mask[y.clip(0, height - 1), x.clip(0, width - 1)]
-    return Features(
-        features.keypoints[keep],
-        features.scores[keep],
-        features.descriptors[keep],
-        features.image_size,
-        None if features.scales is None else features.scales[keep],
+    return replace(
+        features,
+        keypoints=features.keypoints[keep],
+        scores=features.scores[keep],
+        descriptors=features.descriptors[keep],
+        scales=None if features.scales is None else features.scales[keep],
     )
 
 
 def _to_stored(decoded: Decoded, size: tuple[int, int], photo: Photo) -> Features:
-    stretch = decoded.points.new_tensor([photo.shown[0] / size[1], photo.shown[1] / size[0]])
+    shown = upright_size(photo.shown, photo.orientation)
+    stretch = decoded.points.new_tensor([shown[0] / size[1], shown[1] / size[0]])
     scales = None if decoded.scales is None else (decoded.scales * stretch.mean()).cpu().numpy()
-    return Features(
+    features = Features(
         rescale(decoded.points, stretch).cpu().numpy(),  # type: ignore[arg-type]
         decoded.scores.cpu().numpy(),
         decoded.descriptors.cpu().numpy(),
-        photo.size,
+        shown,
         scales,
     )
+    return _as_stored(features, photo)
+
+
+def _as_stored(features: Features, photo: Photo) -> Features:
+    """Features of what a photograph shows upright → those of the photograph as it is stored."""
+    x, y = from_upright(features.keypoints[:, 0], features.keypoints[:, 1], photo.shown, photo.orientation)
+    return replace(features, keypoints=np.stack([x, y], 1), image_size=photo.size, orientation=photo.orientation)

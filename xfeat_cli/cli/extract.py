@@ -67,6 +67,14 @@ def extract(
             rich_help_panel=FEATURES,
         ),
     ] = _DEFAULT.resize,
+    upright: Annotated[
+        bool,
+        typer.Option(
+            "--upright/--no-upright",
+            help="The network sees images as their EXIF orientation turns them, or as stored; keypoints are of the "
+            "stored image either way.",
+        ),
+    ] = _DEFAULT.upright,
     detection_threshold: Annotated[
         float,
         typer.Option(
@@ -139,6 +147,7 @@ def extract(
             weights=weights,
             top_k=top_k,
             resize=resize,
+            upright=upright,
             detection_threshold=detection_threshold,
             grids=grids,
             batch_size=batch_size,
