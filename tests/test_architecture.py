@@ -208,6 +208,7 @@ def test_the_public_names() -> None:
         "PairConfig",
         "PointMatches",
         "SfmConfig",
+        "TrainConfig",
         "VerificationConfig",
         "XFeat",
         "XFeatError",
@@ -215,6 +216,7 @@ def test_the_public_names() -> None:
         "extract",
         "match",
         "reconstruct",
+        "train",
     ]
     for name in xfeat_cli.__all__:
         assert getattr(xfeat_cli, name).__name__ == name
