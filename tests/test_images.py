@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from xfeat_cli.coordinates import rescale
+from xfeat_cli.decoding import decode, to_gray
 from xfeat_cli.errors import ImageError, UsageError
-from xfeat_cli.images import ImageFile, decode, digest, file_digest, find_images, read_photo, to_gray
+from xfeat_cli.images import ImageFile, digest, file_digest, find_images, read_photo
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (6, 9), np.uint8)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from xfeat_cli.version import __version__ as __version__
 
 _HOMES = {
-    "XFeat": "xfeat_cli.model.extractor",
+    "XFeat": "xfeat_cli.xfeat",
     "extract": "xfeat_cli.jobs.extract",
     "match": "xfeat_cli.jobs.match",
     "Features": "xfeat_cli.types",
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from xfeat_cli.errors import XFeatError
     from xfeat_cli.jobs.extract import extract
     from xfeat_cli.jobs.match import match
-    from xfeat_cli.model.extractor import XFeat
     from xfeat_cli.types import Features, Matches, PointMatches
+    from xfeat_cli.xfeat import XFeat
 
 
 def __getattr__(name: str) -> Any:

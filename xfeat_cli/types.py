@@ -13,6 +13,9 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int32]
 
+Pair = tuple[str, str]
+"""The names of two images."""
+
 
 @dataclass(frozen=True)
 class Features:

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from xfeat_cli.cli import aggregate, colmap, eval_sfm, eval_sift, sfm
 from xfeat_cli.demo import DemoScene, render_scene
-from xfeat_cli.errors import UsageError
-from xfeat_cli.sfm.engine import SfmError
+from xfeat_cli.errors import SfmError, UsageError
 
 pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 
@@ -76,7 +75,7 @@ def test_sift_makes_a_model_to_compare_with(scene: DemoScene, tmp_path: Path) ->
     assert summary["model"]["registered"] == 4
     score = json.loads(_run("eval-sfm", tmp_path / "out/sparse/0", scene.cameras_file, "--json").stdout)
     assert score["rotation_deg_mean"] < 2
-    with pytest.raises(SfmError, match="exists; use --overwrite"):
+    with pytest.raises(SfmError, match="exists; use overwrite=True"):
         _run("eval-sift", *arguments)
     assert "registered" in _run("eval-sift", *arguments, "--overwrite").stderr
 

@@ -8,7 +8,7 @@ import pytest
 
 from xfeat_cli.evaluation.distances import mutually_nearest
 from xfeat_cli.evaluation.mirror import CHANGES, REACH_PX, SHIFTS, Movement, evaluate_mirror, movement, places
-from xfeat_cli.model.extractor import XFeat
+from xfeat_cli.xfeat import XFeat
 
 SPOTS = np.array([[5, 9], [30, 8], [17, 25], [41, 33]])
 """x, y"""

@@ -8,7 +8,8 @@ import torch
 
 from xfeat_cli.errors import UsageError
 from xfeat_cli.matching import lighterglue
-from xfeat_cli.matching.lighterglue import LighterGlue, expected_shapes, is_lighterglue, rename
+from xfeat_cli.matching.lighterglue import LighterGlue
+from xfeat_cli.model.lighterglue_state import expected_shapes, is_lighterglue, rename
 from xfeat_cli.types import Features
 
 from ..lighterglue_weights import as_released, random_state

@@ -9,7 +9,7 @@ import pytest
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
 from xfeat_cli.demo import DemoScene, render_scene
 from xfeat_cli.jobs.sfm import reconstruct_folder
-from xfeat_cli.sfm_config import CameraSharing, ColmapConfig
+from xfeat_cli.sfm.config import CameraSharing, ColmapConfig
 
 CAMERAS = ColmapConfig(camera_model="PINHOLE", sharing=CameraSharing.SINGLE, threads=2)
 TOP_K = {Mode.SPARSE: 1500, Mode.SEMI_DENSE: 1200}

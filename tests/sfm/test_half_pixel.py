@@ -17,7 +17,7 @@ from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
 from xfeat_cli.coordinates import to_colmap
 from xfeat_cli.demo import Camera, DemoScene, load_cameras, render_scene
 from xfeat_cli.jobs.sfm import reconstruct_folder
-from xfeat_cli.sfm_config import CameraSharing, ColmapConfig
+from xfeat_cli.sfm.config import CameraSharing, ColmapConfig
 
 pycolmap = pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 

@@ -9,7 +9,7 @@ import pytest
 
 from xfeat_cli.config import Mode
 from xfeat_cli.demo import DemoScene
-from xfeat_cli.sfm.model_pairs import covisible, near_poses
+from xfeat_cli.pairing.models import covisible, near_poses
 from xfeat_cli.sfm.reconstruction import read_model
 
 pytest.importorskip("pycolmap", reason="models need the extra [sfm]")

@@ -13,14 +13,13 @@ import pytest
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
 from xfeat_cli.coordinates import to_colmap
 from xfeat_cli.demo import DemoScene
-from xfeat_cli.errors import ProvenanceError, UsageError
+from xfeat_cli.errors import ProvenanceError, SfmError, UsageError
 from xfeat_cli.evaluation.sfm import score_model
 from xfeat_cli.jobs.sfm import reconstruct_folder
+from xfeat_cli.sfm.config import CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
 from xfeat_cli.sfm.database import build_database
-from xfeat_cli.sfm.engine import SfmError
 from xfeat_cli.sfm.reconstruction import read_model, reconstruct
 from xfeat_cli.sfm.verification import verify
-from xfeat_cli.sfm_config import CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
 
 pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 

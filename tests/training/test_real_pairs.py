@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from xfeat_cli.coordinates import pixel_to_grid
-from xfeat_cli.errors import UsageError
+from xfeat_cli.errors import SfmError, UsageError
 from xfeat_cli.model.decode import prepare
 from xfeat_cli.model.network import CELL
-from xfeat_cli.sfm.engine import SfmError
 from xfeat_cli.sfm.tracks import View, covisible_pairs, read_views
 from xfeat_cli.synthesis.light import Light
 from xfeat_cli.training import losses

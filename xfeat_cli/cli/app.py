@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli import __version__
 from xfeat_cli.cli import (
     aggregate,
     bench,
@@ -29,7 +28,9 @@ from xfeat_cli.cli import (
     train,
     weights,
 )
+from xfeat_cli.cli.wording import in_options, one_line
 from xfeat_cli.errors import XFeatError
+from xfeat_cli.version import __version__
 
 app = typer.Typer(
     name="xfeat",
@@ -83,5 +84,5 @@ def main() -> None:
     try:
         app()
     except XFeatError as error:
-        typer.secho(f"xfeat: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        typer.secho(f"xfeat: {one_line(in_options(str(error)))}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)

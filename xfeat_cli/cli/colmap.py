@@ -20,7 +20,7 @@ from xfeat_cli.cli.options import (
     ThreadsOption,
     camera_sharing,
 )
-from xfeat_cli.sfm_config import ColmapConfig
+from xfeat_cli.sfm.config import ColmapConfig
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.colmap import ColmapSummary

@@ -58,7 +58,7 @@ def mirror(
     from xfeat_cli.errors import UsageError
     from xfeat_cli.evaluation.mirror import evaluate_mirror
     from xfeat_cli.images import find_images
-    from xfeat_cli.model.extractor import XFeat
+    from xfeat_cli.xfeat import XFeat
 
     files = [file for folder in photos for file in find_images(folder)]
     if max_photos is not None and max_photos < len(files):

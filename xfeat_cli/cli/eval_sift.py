@@ -23,7 +23,7 @@ from xfeat_cli.cli.options import (
     camera_sharing,
 )
 from xfeat_cli.cli.sfm_table import print_table
-from xfeat_cli.sfm_config import ColmapConfig, SfmConfig
+from xfeat_cli.sfm.config import ColmapConfig, SfmConfig
 
 _SFM, _COLMAP = SfmConfig(), ColmapConfig()
 

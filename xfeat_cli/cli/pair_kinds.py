@@ -24,7 +24,7 @@ def retrieval(
 
     Example: xfeat pairs retrieval out.h5 --num 20 -o pairs.txt
     """
-    from xfeat_cli.retrieval import retrieve
+    from xfeat_cli.pairing.retrieval import retrieve
 
     _write(output, retrieve(features, num), f"{features} holds no two images with features")
 
@@ -41,7 +41,7 @@ def spatial(
 
     Example: xfeat pairs spatial images/ --num 20 --distance 100 -o pairs.txt
     """
-    from xfeat_cli import positions
+    from xfeat_cli.pairing import positions
 
     if images.is_dir():
         from xfeat_cli.images import find_images
@@ -68,7 +68,7 @@ def poses(
 
     Example: xfeat pairs poses out/sparse/0 --num 20 -o pairs.txt
     """
-    from xfeat_cli.sfm.model_pairs import near_poses
+    from xfeat_cli.pairing.models import near_poses
     from xfeat_cli.sfm.reconstruction import read_model
 
     _write(output, near_poses(read_model(model), num, max_angle_deg), f"{model}: no two cameras look the same way")
@@ -79,7 +79,7 @@ def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption
 
     Example: xfeat pairs covisibility out/sparse/0 --num 20 -o pairs.txt
     """
-    from xfeat_cli.sfm.model_pairs import covisible
+    from xfeat_cli.pairing.models import covisible
     from xfeat_cli.sfm.reconstruction import read_model
 
     _write(output, covisible(read_model(model), num), f"{model}: no two images see a common point")
@@ -95,7 +95,7 @@ def union(
     """
     from itertools import chain
 
-    from xfeat_cli.pairs import read_pairs, unique
+    from xfeat_cli.pairing.lists import read_pairs, unique
 
     _write(output, unique(chain.from_iterable(map(read_pairs, lists))), "the lists hold no pairs")
 
@@ -104,7 +104,7 @@ def _write(output: Path, pairs: Iterable[tuple[str, str]], nothing: str) -> None
     """Write pairs as they are made; raises PairsError, `nothing`, when there are none."""
     from itertools import chain
 
-    from xfeat_cli.pairs import write_pairs
+    from xfeat_cli.pairing.lists import write_pairs
 
     made = iter(pairs)
     first = next(made, None)

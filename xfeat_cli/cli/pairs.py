@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xfeat_cli.cli.options import LoopClosureOption, LoopPeriodOption, OverlapOption, QuadraticOption
 from xfeat_cli.errors import PairsError, UsageError
-from xfeat_cli.sfm_config import SfmConfig
+from xfeat_cli.sfm.config import SfmConfig
+
+if TYPE_CHECKING:
+    from xfeat_cli.types import Pair
 
 _DEFAULT = SfmConfig()
 
@@ -28,7 +31,7 @@ def exhaustive(source: SourceArgument, output: OutputOption = Path("pairs.txt"))
 
     Example: xfeat pairs exhaustive out.h5 -o pairs.txt
     """
-    from xfeat_cli import pairs
+    from xfeat_cli.pairing import lists as pairs
 
     _write(output, pairs.exhaustive(_names(source)))
 
@@ -50,27 +53,27 @@ def sequential(
 
       xfeat pairs sequential out.h5 --quadratic --loop-closure 20
     """
-    from xfeat_cli import pairs
+    from xfeat_cli.pairing import lists as pairs
 
     if loop_closure and source.is_dir():
         raise UsageError(f"--loop-closure compares features: give the file that `xfeat extract {source}` writes")
-    made: Iterable[pairs.Pair] = pairs.sequential(_names(source), overlap, quadratic)
+    made: Iterable[Pair] = pairs.sequential(_names(source), overlap, quadratic)
     if loop_closure:
-        from xfeat_cli.retrieval import loop_closures
+        from xfeat_cli.pairing.retrieval import loop_closures
 
         made = pairs.unique([*made, *loop_closures(source, loop_closure, loop_period, overlap)])
     _write(output, made)
 
 
 def _names(source: Path) -> list[str]:
-    from xfeat_cli.pairs import can_be_listed
+    from xfeat_cli.pairing.lists import can_be_listed
 
     if source.is_dir():
         from xfeat_cli.images import find_images
 
         names = [image.name for image in find_images(source)]
     else:
-        from xfeat_cli.store import KeypointsReader
+        from xfeat_cli.store.reader import KeypointsReader
 
         with KeypointsReader(source) as reader:
             names = reader.names()
@@ -84,6 +87,6 @@ def _names(source: Path) -> list[str]:
 
 
 def _write(output: Path, pairs: Iterable[tuple[str, str]]) -> None:
-    from xfeat_cli.pairs import write_pairs
+    from xfeat_cli.pairing.lists import write_pairs
 
     typer.echo(f"{write_pairs(output, pairs):,} pairs in {output}", err=True)

@@ -32,7 +32,7 @@ from xfeat_cli.cli.options import (
 )
 from xfeat_cli.cli.sfm_table import print_table
 from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode
-from xfeat_cli.sfm_config import AggregateConfig, ColmapConfig, PairKind, SfmConfig
+from xfeat_cli.sfm.config import AggregateConfig, ColmapConfig, PairKind, SfmConfig
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.progress import Listener

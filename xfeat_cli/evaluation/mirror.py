@@ -16,8 +16,8 @@ import numpy as np
 
 from xfeat_cli.config import Mode
 from xfeat_cli.evaluation.distances import mutually_nearest
-from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.types import Features, FloatArray, PointMatches
+from xfeat_cli.xfeat import XFeat
 
 REACH_PX = 6.0
 """Keypoints of the two photographs belong together if they are each other's nearest and at most this far apart, once

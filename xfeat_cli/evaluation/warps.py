@@ -18,11 +18,11 @@ from xfeat_cli.config import Mode
 from xfeat_cli.evaluation.distances import nearest_distances
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
-from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.synthesis import geometry, light
 from xfeat_cli.synthesis.pairs import CANVAS_PER_VIEW, Pairs, make_pairs
 from xfeat_cli.types import FloatArray
+from xfeat_cli.xfeat import XFeat
 
 ACCURACIES_PX = (1.0, 3.0, 5.0)
 _REPEATED_PX = 3.0

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.errors import UsageError
+from xfeat_cli.sfm.config import ColmapConfig
 from xfeat_cli.sfm.database import ImportSummary, build_database
 from xfeat_cli.sfm.verification import VerificationSummary, verify, write_inliers
-from xfeat_cli.sfm_config import ColmapConfig
 
 
 @dataclass

@@ -21,12 +21,13 @@ from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
-from xfeat_cli.model.cores import in_order
-from xfeat_cli.model.devices import resolve_devices
-from xfeat_cli.model.extractor import XFeat
-from xfeat_cli.model.processor import usable_cores
-from xfeat_cli.store import Store, features_entry
+from xfeat_cli.machine.devices import resolve_devices
+from xfeat_cli.machine.processor import usable_cores
+from xfeat_cli.machine.threads import in_order
+from xfeat_cli.store.layout import features_entry
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
+from xfeat_cli.xfeat import XFeat
 
 
 def extract(
@@ -128,7 +129,7 @@ def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tup
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ProvenanceError(
             f"these images changed since their features were made: {', '.join(changed[:3])}{more}; "
-            "use --overwrite to start again, or another output name"
+            "use overwrite=True to start again, or another output name"
         )
     return todo, done
 

@@ -8,7 +8,6 @@ refused.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,21 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
-from xfeat_cli.errors import ProvenanceError, StoreError, UsageError
+from xfeat_cli.errors import ProvenanceError, SfmError, StoreError, UsageError
+from xfeat_cli.files import write_text
 from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.aggregate import AggregateSummary, aggregate
 from xfeat_cli.jobs.extract import extract
 from xfeat_cli.jobs.match import match
 from xfeat_cli.jobs.progress import Listener, Summary
-from xfeat_cli.pair_names import colliding_names
-from xfeat_cli.pairs import Pair, can_be_listed, exhaustive, sequential, unique, write_pairs
-from xfeat_cli.retrieval import loop_closures, retrieve
+from xfeat_cli.pairing.lists import can_be_listed, exhaustive, sequential, unique, write_pairs
+from xfeat_cli.pairing.retrieval import loop_closures, retrieve
+from xfeat_cli.sfm.config import AggregateConfig, ColmapConfig, PairKind, SfmConfig
 from xfeat_cli.sfm.database import build_database
-from xfeat_cli.sfm.engine import SfmError, version
+from xfeat_cli.sfm.engine import version
 from xfeat_cli.sfm.reconstruction import ModelSummary, reconstruct
 from xfeat_cli.sfm.verification import verify
-from xfeat_cli.sfm_config import AggregateConfig, ColmapConfig, PairKind, SfmConfig
-from xfeat_cli.store import KeypointsReader, MatchesReader
+from xfeat_cli.store.names import colliding_names
+from xfeat_cli.store.reader import KeypointsReader, MatchesReader
+from xfeat_cli.types import Pair
 
 _COLMAP_STAGES = ("import", "verify", "reconstruct")
 
@@ -273,7 +274,7 @@ class _Record:
         if differences:
             raise ProvenanceError(
                 f"{path.parent} was made with {'; '.join(differences)}; "
-                "use --overwrite to start again, or another folder"
+                "use overwrite=True to start again, or another folder"
             )
         self._content["options"] = options
         self._stages: dict[str, Any] = self._content.setdefault("stages", {})
@@ -308,14 +309,12 @@ class _Record:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise StoreError(f"{self._path} cannot be read ({error}); use --overwrite to start again") from None
+            raise StoreError(f"{self._path} cannot be read ({error}); use overwrite=True to start again") from None
         return content if isinstance(content, dict) else {}
 
     def _write(self) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self._content, indent=1), encoding="utf-8")
-            os.replace(temporary, self._path)
+            write_text(self._path, json.dumps(self._content, indent=1))
         except OSError as error:
             raise StoreError(f"{self._path.parent} cannot be written ({error.strerror or error})") from None

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from xfeat_cli.errors import UsageError
+from xfeat_cli.errors import SfmError, UsageError
 from xfeat_cli.images import find_images
 from xfeat_cli.jobs.sfm import SfmSummary, Stage
-from xfeat_cli.pairs import can_be_listed, exhaustive, read_pairs
+from xfeat_cli.pairing.lists import can_be_listed, exhaustive, read_pairs
+from xfeat_cli.sfm.config import ColmapConfig, Mapper
 from xfeat_cli.sfm.database import replacing
-from xfeat_cli.sfm.engine import SfmError, version
+from xfeat_cli.sfm.engine import version
 from xfeat_cli.sfm.reconstruction import reconstruct
 from xfeat_cli.sfm.sift import extract_sift, match_sift
 from xfeat_cli.sfm.verification import verify
-from xfeat_cli.sfm_config import ColmapConfig, Mapper
 
 
 def reconstruct_with_sift(
@@ -40,7 +40,7 @@ def reconstruct_with_sift(
         raise UsageError(f"{images} is not a folder of photographs")
     database = output / "database.db"
     if database.exists() and not overwrite:
-        raise SfmError(f"{database} exists; use --overwrite to replace it, or name another folder")
+        raise SfmError(f"{database} exists; use overwrite=True to replace it, or name another folder")
     names = [image.name for image in find_images(images) if can_be_listed(image.name)]
     wanted = list(exhaustive(names)) if pairs is None else read_pairs(Path(pairs))
     summary = SfmSummary(str(output))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xfeat_cli.matching.labels import CENTRE, Labels
+from xfeat_cli.model.labels import CENTRE, Labels
 from xfeat_cli.types import Features, FloatArray, Matches, PointMatches
 
 

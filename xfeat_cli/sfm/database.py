@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from xfeat_cli.coordinates import to_colmap
-from xfeat_cli.errors import StoreError
+from xfeat_cli.errors import SfmError, StoreError
 from xfeat_cli.images import find_images
-from xfeat_cli.pair_names import resolve
-from xfeat_cli.sfm.engine import SfmError, pycolmap
-from xfeat_cli.sfm_config import CameraSharing, ColmapConfig
-from xfeat_cli.store import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES, KeypointsReader, MatchesReader
+from xfeat_cli.sfm.config import CameraSharing, ColmapConfig
+from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.store.layout import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES
+from xfeat_cli.store.names import resolve
+from xfeat_cli.store.reader import KeypointsReader, MatchesReader
 from xfeat_cli.types import Matches
 
 _CAMERA_MODES = {
@@ -57,7 +58,7 @@ def build_database(
     be imported; StoreError for files that cannot be read.
     """
     if database.exists() and not overwrite:
-        raise SfmError(f"{database} exists; use --overwrite to replace it, or name another database")
+        raise SfmError(f"{database} exists; use overwrite=True to replace it, or name another database")
     reader_options(config)
     with KeypointsReader(features) as keypoints, MatchesReader(matches) as pairs:
         if pairs.kind == SEMI_DENSE_MATCHES:

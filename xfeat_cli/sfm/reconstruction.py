@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xfeat_cli.sfm.engine import SfmError, pycolmap
-from xfeat_cli.sfm_config import ColmapConfig, Mapper
+from xfeat_cli.errors import SfmError
+from xfeat_cli.sfm.config import ColmapConfig, Mapper
+from xfeat_cli.sfm.engine import pycolmap
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xfeat_cli.pairs import Pair, write_pairs
+from xfeat_cli.errors import SfmError
+from xfeat_cli.pairing.lists import write_pairs
+from xfeat_cli.sfm.config import ColmapConfig
 from xfeat_cli.sfm.database import camera_mode, reader_options
-from xfeat_cli.sfm.engine import SfmError, pycolmap
-from xfeat_cli.sfm_config import ColmapConfig
+from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.types import Pair
 
 
 @dataclass(frozen=True)
