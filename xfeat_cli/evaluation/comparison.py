@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from xfeat_cli.evaluation.feature_cache import cached_features, median_seconds
-from xfeat_cli.evaluation.methods import Method, Points
+from xfeat_cli.evaluation.methods import CompareConfig, Method, Points, methods
+from xfeat_cli.evaluation.results import write_results
+from xfeat_cli.evaluation.scores import ALL, PairScore, Row
 from xfeat_cli.images import ImageFile
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order
-from xfeat_cli.store import FeaturesReader
+from xfeat_cli.store.reader import FeaturesReader
 from xfeat_cli.types import Features
 
 _HELD_IMAGES = 16
-
-ALL = "all"
-"""The part of a benchmark that is all of it."""
 
 
 class BenchmarkPair(Protocol):
@@ -50,36 +49,6 @@ class Benchmark(Generic[Pair]):
     images: Sequence[ImageFile]
 
 
-@dataclass(frozen=True)
-class Row:
-    """What a method reached on a part of a benchmark.
-
-    keypoints: mean of an image; matches: mean of a pair. ms_image, ms_pair: median milliseconds of detecting in an image
-    (decoding excluded) and of matching a pair, each on one thread of a CPU. values: the benchmark's figures by name.
-    """
-
-    method: str
-    part: str
-    pairs: int
-    keypoints: float
-    matches: float
-    ms_image: float
-    ms_pair: float
-    values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class PairScore:
-    """One method on one pair. values: the benchmark's figures of a pair by name."""
-
-    method: str
-    part: str
-    image0: str
-    image1: str
-    matches: int
-    values: dict[str, float]
-
-
 class Progress(Protocol):
     def start(self, what: str, total: int) -> None:
         """Called when features are made or pairs matched: what is done, how many there are."""
@@ -95,45 +64,78 @@ Summarise = Callable[[Sequence[dict[str, float]]], dict[str, float]]
 """The figures of all pairs of a part → those of the part."""
 
 
+def settings_of(benchmark: Benchmark[Pair], config: CompareConfig) -> dict[str, Any]:
+    """What every benchmark's figures depend on, for people."""
+    return {
+        "benchmark": benchmark.name,
+        "pairs": len(benchmark.pairs),
+        "images": len(benchmark.images),
+        "resize": config.resize,
+        "top_k": config.top_k or "4096 (semi-dense 10000)",
+        "min_cossim": "as the weights ask" if config.min_cossim is None else config.min_cossim,
+        "seeds": f"0 to {config.seeds - 1}",
+    }
+
+
 def compare(
     benchmark: Benchmark[Pair],
-    methods: Sequence[Method],
+    config: CompareConfig,
     folder: Path,
     score: Score[Pair],
     summarise: Summarise,
     progress: Progress,
-) -> Iterator[tuple[list[Row], list[PairScore]]]:
-    """Each method in turn: its rows, of the whole benchmark and of each part, and the scores of its pairs.
+    settings: dict[str, Any],
+    headline: str,
+) -> list[Row]:
+    """The rows of each method, of the whole benchmark and of each part.
 
-    folder: where features are kept. Raises ImageError, StoreError.
+    folder: where features are kept and results written; those of the methods done so far after each method.
+    headline: the figure that the chart shows. Raises UsageError, WeightsError, ImageError, StoreError.
     """
-    for method in methods:
-        workers = usable_cores() if method.concurrent else 1
-        progress.start(f"{method.name}: features", len(benchmark.images))
-        path = cached_features(method, benchmark.images, folder, workers, progress.step)
-        with FeaturesReader(path) as reader:
-            ms_image = 1000 * median_seconds(reader.entry_attributes(image.name) for image in benchmark.images)
-            keypoints = sum(reader.count(image.name) for image in benchmark.images) / len(benchmark.images)
-            progress.start(f"{method.name}: pairs", len(benchmark.pairs))
-            scores, seconds = [], []
-            for scored, taken in _scored(benchmark.pairs, method, reader, score, workers):
-                scores.append(scored)
-                seconds.append(taken)
-                progress.step(f"{scored.image0} {scored.image1}")
-        rows = [
-            Row(
-                method.name,
-                part,
-                len(chosen),
-                keypoints,
-                sum(one.matches for one in chosen) / len(chosen),
-                ms_image,
-                1000 * median(seconds),
-                summarise([one.values for one in chosen]),
-            )
-            for part, chosen in _by_part(scores).items()
-        ]
-        yield rows, scores
+    rows: list[Row] = []
+    scores: list[PairScore] = []
+    for method in methods(config):
+        measured, scored = _measured(benchmark, method, folder / "features", score, summarise, progress)
+        rows += measured
+        scores += scored
+        write_results(folder, rows, scores, settings, headline)
+    return rows
+
+
+def _measured(
+    benchmark: Benchmark[Pair],
+    method: Method,
+    features: Path,
+    score: Score[Pair],
+    summarise: Summarise,
+    progress: Progress,
+) -> tuple[list[Row], list[PairScore]]:
+    workers = usable_cores() if method.concurrent else 1
+    progress.start(f"{method.name}: features", len(benchmark.images))
+    path = cached_features(method, benchmark.images, features, workers, progress.step)
+    scores, seconds = [], []
+    with FeaturesReader(path) as reader:
+        ms_image = 1000 * median_seconds(reader.entry_attributes(image.name) for image in benchmark.images)
+        keypoints = sum(reader.count(image.name) for image in benchmark.images) / len(benchmark.images)
+        progress.start(f"{method.name}: pairs", len(benchmark.pairs))
+        for scored, taken in _scored(benchmark.pairs, method, reader, score, workers):
+            scores.append(scored)
+            seconds.append(taken)
+            progress.step(f"{scored.image0} {scored.image1}")
+    rows = [
+        Row(
+            method.name,
+            part,
+            len(chosen),
+            keypoints,
+            sum(one.matches for one in chosen) / len(chosen),
+            ms_image,
+            1000 * median(seconds),
+            summarise([one.values for one in chosen]),
+        )
+        for part, chosen in _by_part(scores).items()
+    ]
+    return rows, scores
 
 
 def _scored(

@@ -14,7 +14,8 @@ from xfeat_cli.config import Mode
 from xfeat_cli.evaluation.methods import Method
 from xfeat_cli.images import ImageFile, Photo, read_photo
 from xfeat_cli.machine.threads import in_order
-from xfeat_cli.store import FEATURES, SEMI_DENSE_FEATURES, Store, features_entry
+from xfeat_cli.store.layout import FEATURES, SEMI_DENSE_FEATURES, features_entry
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
 
 

@@ -2,22 +2,25 @@
 
 A pair is scored by two things. Its matching accuracy is the share of matches whose point in image 0, moved by the true
 homography, lies within some pixels of the point in image 1 (Mikolajczyk and Schmid, PAMI 2005; mean over pairs: MMA).
-Its corner error is the mean distance between the four corners of image 0 as moved by the estimated homography and by the
-true one; the estimate is poselib's, over several seeds, and AUC@t is the area under the recall curve of that error up to
-t pixels (SuperGlue, CVPR 2020). Pixels are those of image 1 as stored.
+Its corner error is the mean distance between the four corners of image 0 as moved by the estimated homography and by
+the true one; the estimate is poselib's, over several seeds, and AUC@t is the area under the recall curve of that error
+up to t pixels (SuperGlue, CVPR 2020). Pixels are those of image 1 as stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xfeat_cli.evaluation.comparison import Score, Summarise
-from xfeat_cli.evaluation.methods import Points
+from xfeat_cli.evaluation.comparison import Benchmark, Progress, compare, settings_of
+from xfeat_cli.evaluation.methods import CompareConfig, Points
 from xfeat_cli.evaluation.pose import area_under_recall, require_poselib
+from xfeat_cli.evaluation.scores import Row
 from xfeat_cli.types import Features, FloatArray
 
 ACCURACIES_PX = CORNER_ERRORS_PX = (1.0, 3.0, 5.0)
@@ -75,38 +78,50 @@ def estimate_homography(points: Points, seed: int) -> FloatArray | None:
     return np.asarray(estimate) if np.isfinite(estimate).all() else None
 
 
-def scorer(seeds: int) -> Score[HomographyPair]:
-    """How a pair is scored; its corner errors are one for each seed."""
+def evaluate_homographies(
+    benchmark: Benchmark[HomographyPair], config: CompareConfig, folder: Path, progress: Progress
+) -> tuple[list[Row], dict[str, Any]]:
+    """Compare methods, and leave results and features in a folder.
+
+    Returns the rows, and the settings that they are to be read with.
+
+    Raises UsageError, WeightsError, ImageError, StoreError.
+    """
     require_poselib()
-
-    def score(pair: HomographyPair, points: Points, features0: Features, _: Features) -> dict[str, float]:
-        values = {_accuracy_name(bound): share for bound, share in matching_accuracy(points, pair.homography).items()}
-        for seed in range(seeds):
-            estimate = estimate_homography(points, seed)
-            error = float("inf")
-            if estimate is not None:
-                error = corner_error(estimate, pair.homography, features0.image_size)
-            values[_error_name(seed)] = error
-        return values
-
-    return score
+    settings = {
+        **settings_of(benchmark, config),
+        "estimator": "poselib.estimate_homography",
+        "inliers_px": MAX_REPROJECTION_ERROR,
+        "iterations": _ITERATIONS,
+    }
+    score, summarise = partial(_score, seeds=config.seeds), partial(_summarised, seeds=config.seeds)
+    return compare(benchmark, config, folder, score, summarise, progress, settings, "AUC@3px"), settings
 
 
-def summariser(seeds: int) -> Summarise:
-    """How pairs are summarised: AUC and MMA in percent, the former as the mean over seeds."""
+def _score(
+    pair: HomographyPair, points: Points, features0: Features, features1: Features, seeds: int
+) -> dict[str, float]:
+    """The pair's matching accuracies, and its corner error for each seed."""
+    values = {_accuracy_name(bound): share for bound, share in matching_accuracy(points, pair.homography).items()}
+    for seed in range(seeds):
+        estimate = estimate_homography(points, seed)
+        values[_error_name(seed)] = (
+            float("inf") if estimate is None else corner_error(estimate, pair.homography, features0.image_size)
+        )
+    return values
 
-    def summarise(pairs: Sequence[dict[str, float]]) -> dict[str, float]:
-        curves = [
-            area_under_recall([pair[_error_name(seed)] for pair in pairs], CORNER_ERRORS_PX) for seed in range(seeds)
-        ]
-        auc = 100 * np.mean(curves, axis=0)
-        mean = {bound: 100 * float(np.mean([pair[_accuracy_name(bound)] for pair in pairs])) for bound in ACCURACIES_PX}
-        return {
-            **{f"AUC@{bound:g}px": float(area) for bound, area in zip(CORNER_ERRORS_PX, auc, strict=True)},
-            **{f"MMA@{bound:g}px": share for bound, share in mean.items()},
-        }
 
-    return summarise
+def _summarised(pairs: Sequence[dict[str, float]], seeds: int) -> dict[str, float]:
+    """AUC, mean over seeds, and mean matching accuracy, in percent."""
+    curves = [area_under_recall([pair[_error_name(seed)] for pair in pairs], CORNER_ERRORS_PX) for seed in range(seeds)]
+    areas = zip(CORNER_ERRORS_PX, 100 * np.mean(curves, axis=0), strict=True)
+    return {
+        **{f"AUC@{bound:g}px": float(area) for bound, area in areas},
+        **{
+            f"MMA@{bound:g}px": 100 * float(np.mean([pair[_accuracy_name(bound)] for pair in pairs]))
+            for bound in ACCURACIES_PX
+        },
+    }
 
 
 def _accuracy_name(bound: float) -> str:

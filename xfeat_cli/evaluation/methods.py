@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -151,7 +150,7 @@ def _by_opencv(
     top_k = replace(ExtractConfig(), top_k=config.top_k).features_per_image
     return Method(
         name,
-        partial(detect, top_k=top_k),
+        lambda photo: detect(photo, top_k),
         lambda features0, features1: _matched(features0, features1, match(features0, features1)),
         {"features": name, "top_k": top_k, "resize": config.resize},
         config.resize,
@@ -175,5 +174,5 @@ def _made_with(xfeat: XFeat) -> dict[str, str | int | float]:
         "grids": config.grids,
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }

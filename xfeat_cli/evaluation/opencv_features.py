@@ -13,6 +13,9 @@ from xfeat_cli.images import Photo
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.types import Features, FloatArray
 
+_opencv: Any = cv2
+"""Its type stubs lack what is used here."""
+
 SIFT_RATIO = 0.85
 """Most that the distance to the nearest descriptor may be of that to the second nearest."""
 
@@ -20,7 +23,7 @@ SIFT_RATIO = 0.85
 def sift(photo: Photo, top_k: int) -> Features:
     """The `top_k` best keypoints of the photograph as the network would see it, with RootSIFT descriptors (N, 128)."""
     # Without precise upscaling OpenCV's keypoints stand 0.25 px to the right of and below what they detect.
-    detector = cv2.SIFT_create(nfeatures=top_k, enable_precise_upscale=True)
+    detector = _opencv.SIFT_create(nfeatures=top_k, enable_precise_upscale=True)
     keypoints, descriptors = detector.detectAndCompute(_eight_bits(photo), None)
     raw = np.zeros((0, 128), np.float32) if descriptors is None else descriptors
     share = raw / np.maximum(np.abs(raw).sum(1, keepdims=True), 1e-12)
@@ -35,7 +38,7 @@ def match_sift(features0: Features, features1: Features) -> np.ndarray:
 
 def orb(photo: Photo, top_k: int) -> Features:
     """As `sift`; descriptors (N, 32) hold bytes."""
-    keypoints, descriptors = cv2.ORB_create(nfeatures=top_k).detectAndCompute(_eight_bits(photo), None)
+    keypoints, descriptors = _opencv.ORB_create(nfeatures=top_k).detectAndCompute(_eight_bits(photo), None)
     return _features(photo, keypoints, np.zeros((0, 32), np.float32) if descriptors is None else descriptors, top_k)
 
 
