@@ -21,8 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"errors"},
     "cameras": {"errors", "files"},
     "canvas": {"errors", "files"},
-    "decoding": {"errors", "types"},
-    "images": {"decoding", "errors", "types"},
+    "decoding": {"coordinates", "errors", "types"},
+    "images": {"coordinates", "decoding", "errors", "types"},
     "store": {"errors", "files", "types", "version"},
     "inspection": {"errors", "store"},
     "machine": {"config", "errors"},
@@ -199,15 +199,25 @@ def test_types_and_pairs_need_no_torch() -> None:
 
 def test_the_public_names() -> None:
     assert sorted(xfeat_cli.__all__) == [
+        "AggregateConfig",
+        "CameraConfig",
         "ExtractConfig",
         "Features",
+        "MappingConfig",
         "MatchConfig",
         "Matches",
+        "PairConfig",
         "PointMatches",
+        "SfmConfig",
+        "TrainConfig",
+        "VerificationConfig",
         "XFeat",
         "XFeatError",
+        "aggregate",
         "extract",
         "match",
+        "reconstruct",
+        "train",
     ]
     for name in xfeat_cli.__all__:
         assert getattr(xfeat_cli, name).__name__ == name

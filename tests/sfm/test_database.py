@@ -230,7 +230,7 @@ def test_the_focal_length_comes_from_exif(files: Path, scene: DemoScene) -> None
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"camera_model": "FISHY"}, "no camera model"), ({"sharing": CameraSharing.SINGLE, "images": "none"}, "exist")],
+    [({"model": "FISHY"}, "no camera model"), ({"sharing": CameraSharing.SINGLE, "images": "none"}, "exist")],
 )
 def test_impossible_options(files: Path, scene: DemoScene, options: dict, message: str) -> None:
     options = {"images": scene.images, **options}
