@@ -19,8 +19,8 @@ from xfeat_cli.machine.threads import single_threaded_pool
 from xfeat_cli.types import Matches
 
 _TILE_ROWS, _TILE_COLUMNS = 256, 2048
-"""The tile of the similarity matrix that a CPU holds at once: narrower and the product slows down, larger and it leaves the
-cache before it is searched."""
+"""The tile of the similarity matrix that a CPU holds at once: narrower and the product slows down, larger and it
+leaves the cache before it is searched."""
 
 _BLOCK_BYTES = 64 << 20
 """The part of the similarity matrices that a GPU holds at once."""
