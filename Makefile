@@ -27,22 +27,18 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/.ready
-	mkdir -p $(OUT)
 ifeq ($(IMAGES),)
 	test -f $(DEMO)/cameras.json || $(BIN)/xfeat demo $(DEMO)
-	$(BIN)/xfeat extract $(DEMO)/images $(OUT)/features.h5
-else
-	$(BIN)/xfeat extract '$(IMAGES)' $(OUT)/features.h5
-endif
-	$(BIN)/xfeat pairs exhaustive $(OUT)/features.h5 -o $(OUT)/pairs.txt
-	$(BIN)/xfeat match $(OUT)/pairs.txt --features $(OUT)/features.h5 --output $(OUT)/matches.h5
-	$(BIN)/xfeat inspect $(OUT)/matches.h5
-ifeq ($(IMAGES),)
 	$(BIN)/xfeat sfm $(DEMO)/images $(OUT) --single-camera
 	$(BIN)/xfeat eval sfm $(OUT)/sparse/0 $(DEMO)/cameras.json
 else
-	-$(BIN)/xfeat sfm '$(IMAGES)' $(OUT)
+	$(BIN)/xfeat sfm '$(IMAGES)' $(OUT) || test $$? = 1
 endif
+	$(BIN)/xfeat inspect $(OUT)/matches.h5
+	@echo
+	@echo 'Look at: $(OUT)/sparse/0 (a COLMAP model), $(OUT)/features.h5 and $(OUT)/matches.h5'
+	@echo 'Call the tool as $(BIN)/xfeat, or run ". $(BIN)/activate" once and call xfeat.'
+	@echo 'Next: $(BIN)/xfeat sfm YOUR_PHOTOS/ out/'
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
