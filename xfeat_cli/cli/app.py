@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli import __version__
 from xfeat_cli.cli import (
     aggregate,
     bench,
     colmap,
     demo,
+    eval_mirror,
     eval_pairs,
     eval_sfm,
     eval_sift,
@@ -28,7 +28,9 @@ from xfeat_cli.cli import (
     train,
     weights,
 )
+from xfeat_cli.cli.wording import in_options, one_line
 from xfeat_cli.errors import XFeatError
+from xfeat_cli.version import __version__
 
 app = typer.Typer(
     name="xfeat",
@@ -54,6 +56,7 @@ app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
 evaluate.app.command("pairs")(eval_pairs.pairs)
 evaluate.app.command("sift")(eval_sift.sift)
+evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
@@ -81,5 +84,5 @@ def main() -> None:
     try:
         app()
     except XFeatError as error:
-        typer.secho(f"xfeat: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        typer.secho(f"xfeat: {one_line(in_options(str(error)))}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)

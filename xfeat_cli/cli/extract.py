@@ -52,6 +52,14 @@ def extract(
     resize: Annotated[
         int, typer.Option("--resize", min=0, metavar="PX", help="Longest side the network sees; 0 = never reduce.")
     ] = _DEFAULT.resize,
+    upright: Annotated[
+        bool,
+        typer.Option(
+            "--upright/--no-upright",
+            help="The network sees images as their EXIF orientation turns them, or as stored; keypoints are of the "
+            "stored image either way.",
+        ),
+    ] = _DEFAULT.upright,
     detection_threshold: Annotated[
         float, typer.Option("--detection-threshold", min=0, max=1, help="Least probability of a keypoint.")
     ] = _DEFAULT.detection_threshold,
@@ -115,6 +123,7 @@ def extract(
             weights=weights,
             top_k=top_k,
             resize=resize,
+            upright=upright,
             detection_threshold=detection_threshold,
             grids=grids,
             batch_size=batch_size,

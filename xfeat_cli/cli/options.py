@@ -8,7 +8,7 @@ import typer
 
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError
-from xfeat_cli.sfm_config import CameraSharing, Mapper
+from xfeat_cli.sfm.config import CameraSharing, Mapper
 
 DeviceOption = Annotated[
     str,
