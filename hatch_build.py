@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -20,5 +21,6 @@ class NativeLibrary(BuildHookInterface):
         libraries = runpy.run_path(str(root / "native" / "build.py"))["build"]()
         if libraries:
             build_data["pure_python"] = False
-            build_data["infer_tag"] = True
+            # Any Python may load it, on this platform.
+            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
             build_data["artifacts"] += [library.relative_to(root).as_posix() for library in libraries]

@@ -105,7 +105,8 @@ def reduce_gray(library: Library, pixels: npt.NDArray[np.uint8], height: int, wi
 
 def _floats(array: npt.NDArray, shape: tuple[int, ...]) -> Floats:
     """The array as contiguous float32. shape: what it must have, −1 = any. Raises ValueError."""
-    if array.ndim != len(shape) or any(wanted not in (-1, side) for side, wanted in zip(array.shape, shape, strict=True)):
+    fits = array.ndim == len(shape) and all(n in (-1, side) for side, n in zip(array.shape, shape, strict=True))
+    if not fits:
         raise ValueError(f"an array must have shape {shape}, not {array.shape}")
     return np.ascontiguousarray(array, np.float32)
 

@@ -46,6 +46,11 @@ class Library:
             function = getattr(self._library, name)
             function.argtypes, function.restype = arguments, _INT
 
+    @property
+    def multiplies_fast(self) -> bool:
+        """Whether its matrix products are worth using: torch's are faster than those without vectors of 32 bytes."""
+        return self.level != "plain"
+
     def call(self, name: str, *arguments: object) -> None:
         """Call a function. Raises MemoryError."""
         if getattr(self._library, name)(*arguments) != 0:
