@@ -39,8 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
-        *("cameras", "config", "coordinates", "errors", "images", "matching", "model", "pairing", "sfm", "store"),
-        *("synthesis", "types", "xfeat"),
+        *("cameras", "canvas", "config", "coordinates", "errors", "files", "images", "machine", "matching", "model"),
+        *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "training": {
         *("canvas", "config", "coordinates", "decoding", "errors", "evaluation", "files", "images", "machine", "model"),
@@ -75,7 +75,8 @@ OWNERS = {
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
     "PIL": {"decoding", "demo", "pairing.positions"},
-    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"},
+    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
+    | {"evaluation.chart", "evaluation.opencv_features"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},
@@ -209,6 +210,7 @@ def test_the_public_names() -> None:
         "PairConfig",
         "PointMatches",
         "SfmConfig",
+        "TrainConfig",
         "VerificationConfig",
         "XFeat",
         "XFeatError",
@@ -216,6 +218,7 @@ def test_the_public_names() -> None:
         "extract",
         "match",
         "reconstruct",
+        "train",
     ]
     for name in xfeat_cli.__all__:
         assert getattr(xfeat_cli, name).__name__ == name

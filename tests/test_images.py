@@ -317,7 +317,7 @@ def test_gray_keeps_16_bits() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gray_of_floats(dtype: type) -> None:
-    pixels = np.array([[[0.0, 0.3, 0.6], [1.0, 1.0, 1.0]]], dtype)
+    pixels: np.ndarray = np.array([[[0.0, 0.3, 0.6], [1.0, 1.0, 1.0]]], dtype)
     np.testing.assert_allclose(to_gray(pixels), [[0.3, 1.0]], rtol=1e-6)
     np.testing.assert_allclose(to_gray(pixels[..., 1]), [[0.3, 1.0]], rtol=1e-6)
     assert to_gray(pixels).dtype == to_gray(pixels[..., 1]).dtype == np.float32

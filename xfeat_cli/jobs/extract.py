@@ -45,13 +45,26 @@ def extract(
 ) -> Summary:
     """Extract the features of all photographs of a folder into an HDF5 file that hloc reads.
 
-    images: a folder, walked recursively, or one image; image_list: names within the folder, instead of all of it.
-    config, options: see `ExtractConfig`; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
-    masks: folder of `name.jpg.png`, black = ignore. workers: images that are computed at once on a CPU, or decoded at
-    once for GPUs.
-    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped; one with
-    other options, weights or changed images is refused unless `overwrite`.
-    Raises UsageError, WeightsError, StoreError.
+    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped.
+
+    Args:
+        images: a folder, walked recursively, or one image.
+        output: the features file to write.
+        config: how features are made; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
+        image_list: names within the folder, instead of all of it.
+        masks: folder of `name.jpg.png`, black = ignore.
+        workers: images that are computed at once on a CPU, or decoded at once for GPUs.
+        overwrite: start again; without it a file of other options, weights or changed images is refused.
+        listener: told of each image.
+        **options: fields of `ExtractConfig`, in place of those of `config`.
+
+    Returns:
+        What was done, with each image that failed and the reason.
+
+    Raises:
+        UsageError: there is nothing to read, or the options cannot work.
+        WeightsError: the weights are missing or damaged.
+        StoreError: the output cannot be written, or was made with other options.
     """
     started = time.monotonic()
     config = replace(config or ExtractConfig(), **options)
