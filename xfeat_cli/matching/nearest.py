@@ -21,11 +21,11 @@ from xfeat_cli.native.library import library
 from xfeat_cli.types import Matches
 
 _TILE_ROWS, _TILE_COLUMNS = 256, 2048
-"""Of the similarity matrix, what a CPU holds at once: narrower and the product slows down, larger and it leaves the
-cache before it is searched."""
+"""The tile of the similarity matrix that a CPU holds at once: narrower and the product slows down, larger and it
+leaves the cache before it is searched."""
 
 _BLOCK_BYTES = 64 << 20
-"""Of the similarity matrices, what a GPU holds at once."""
+"""The part of the similarity matrices that a GPU holds at once."""
 
 
 def normalised(descriptors: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -106,7 +106,7 @@ def _matches(
         keep &= _passes(best, second, ratio)
     count = best.shape[1]
     rows = torch.arange(count, device=best.device).expand_as(index)
-    # Of rows with the same column the first has it.
+    # The first of several rows with the same column has it.
     first = torch.full_like(column_best, count, dtype=torch.long)
     first.scatter_reduce_(1, index, torch.where(keep, rows, count), "amin")
     keep &= first.gather(1, index) == rows
