@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xfeat_cli.machine.threads import single_threaded_pool
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import library
 from xfeat_cli.types import Matches
 
 _TILE_ROWS, _TILE_COLUMNS = 256, 2048
@@ -70,6 +72,9 @@ def nearest_of_pairs(pairs: Sequence[tuple[Tensor, Tensor]], min_cossim: float, 
 def _nearest_on_cpu(d0: Tensor, d1: Tensor, min_cossim: float, ratio: float) -> Matches:
     if 0 in (len(d0), len(d1)):
         return _none()
+    loaded = library() if d0.dtype is torch.float32 else None
+    if loaded is not None and loaded.multiplies_fast:
+        return _kept(*native.match(loaded, d0.numpy(), d1.numpy(), min_cossim, ratio))
     return _matches(*_search_on_cpu(d0, d1, ratio), min_cossim, ratio)[0]
 
 
