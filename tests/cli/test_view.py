@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -40,7 +41,7 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _pictures(arguments: list[str], expected: int = 0) -> list[Path]:
+def _pictures(arguments: Sequence[str | Path], expected: int = 0) -> list[Path]:
     result = CliRunner().invoke(app, ["view", *map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == expected, result.output
     paths = [Path(line) for line in result.stdout.splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,15 @@ def test_what_is_no_database(tmp_path: Path) -> None:
         with pytest.raises(SfmError, match=name), open_verified(tmp_path / name) as verified:
             verified.table()
     assert not (tmp_path / "missing.db").exists()
+
+
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D"])
+@pytest.mark.parametrize("content", [b"", b"short", b"garbage" * 99, b"\x01" + b"\0" * 7 + b"\xff" * 200])
+def test_files_that_claim_too_much_are_refused_at_once(
+    reconstructed: dict[Mode, Path], tmp_path: Path, name: str, content: bytes
+) -> None:
+    shutil.copytree(reconstructed[Mode.SPARSE] / "sparse" / "0", tmp_path / "model")
+    read_sparse_model(tmp_path / "model")
+    (tmp_path / "model" / f"{name}.bin").write_bytes(content)
+    with pytest.raises(SfmError, match="damaged|cannot be read"):
+        read_sparse_model(tmp_path / "model")

@@ -304,7 +304,7 @@ def test_another_provenance_is_refused_with_every_difference_named(tmp_path: Pat
         Store.open(out, "semi-dense features", {"top_k": 4096, "weights": "ours", "threshold": 0.05, "added": "x"})
     assert str(caught.value) == (
         f"{out} was made with kind features, now semi-dense features; added unknown, now x; top_k 2048, now 4096; "
-        "gone 1, now none; use --overwrite to start again, or another output name"
+        "gone 1, now none; use overwrite=True to start again, or another output name"
     )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     Store.open(out, "features", made).close()

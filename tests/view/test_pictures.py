@@ -41,7 +41,7 @@ def test_a_photograph_is_read_in_colour_reduced_and_as_stored(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535)])
 def test_png_of_any_depth_keeps_its_colours(tmp_path: Path, dtype: type, top: int) -> None:
-    pixels = np.zeros((8, 8, 3), dtype)
+    pixels: np.ndarray = np.zeros((8, 8, 3), dtype)
     pixels[..., 2] = top  # OpenCV: red
     cv2.imwrite(str(tmp_path / "a.png"), pixels)
     assert read_photograph(tmp_path / "a.png", "a.png", 100).pixels[4, 4].tolist() == [255, 0, 0]

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -71,14 +71,14 @@ def report(
     config: ReportConfig | None = None,
     *,
     images: str | Path | None = None,
-    stages: Sequence[dict[str, Any]] | None = None,
+    run: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
 ) -> ReportSummary:
     """Write a report of a folder: one of `xfeat sfm`, a COLMAP model or workspace, or outputs of hloc.
 
     output: the folder to write, by default `report` in the given one. It appears whole or not at all and replaces an
-    earlier report only. images: the photographs; by default where the run or an images folder nearby has them. stages:
-    name, seconds and result of each, when the caller has just run them.
+    earlier report only. images: the photographs; by default where the run or an images folder nearby has them. run:
+    `options` and `stages` (name, seconds, result) of a run that has just ended; by default those of the last report.
     Raises UsageError, SfmError, StoreError.
     """
     started = time.monotonic()
@@ -92,7 +92,7 @@ def report(
         shutil.rmtree(unfinished, ignore_errors=True)
         with ExitStack() as opened:
             gathered = _Gathering(sources, opened, Path(images) if images is not None else None, previous)
-            inputs = gathered.inputs(stages if stages is not None else previous.get("run", {}).get("stages"))
+            inputs = gathered.inputs(run if run is not None else previous.get("run", {}))
             page = PageFolder(unfinished)
             settings = config or ReportConfig()
             files = _pictures(inputs, gathered.images, page.folder, target, settings, listener)
@@ -130,7 +130,7 @@ class _Gathering:
         self._table = table
         self.cached_keypoints = lru_cache(_CACHED_KEYPOINTS)(self._read_keypoints)
 
-    def inputs(self, stages: Sequence[dict[str, Any]] | None) -> Inputs:
+    def inputs(self, run: Mapping[str, Any]) -> Inputs:
         """Everything but how the photographs look."""
         positions = self._positions()
         photos, places = [], np.zeros((ROWS, COLUMNS))
@@ -145,7 +145,7 @@ class _Gathering:
             pairs=self._pairs(),
             models=self.models,
             keypoint_density=places if self.keypoints is not None else None,
-            run=self._run(stages),
+            run=self._run(run),
             problems=self.problems,
         )
 
@@ -281,22 +281,21 @@ class _Gathering:
             pass
         return np.zeros((0, 2), np.float32)
 
-    def _run(self, stages: Sequence[dict[str, Any]] | None) -> dict[str, Any]:
+    def _run(self, known: Mapping[str, Any]) -> dict[str, Any]:
         made_with = {key.removeprefix("xfeat_"): value for key, value in self._sources.made_with.items()}
-        record = self._sources.stages
         found = {
             key: str(path)
             for key, path in (("features", self._sources.features), ("matches", self._sources.matches))
             if path is not None
         }
         run: dict[str, Any] = {
-            "options": record.get("options", {}),
+            "options": dict(known.get("options", {})),
             "features": made_with,
-            "stages": list(stages or _recorded(record)),
+            "stages": list(known.get("stages", []) or _recorded(self._sources.stages)),
             "versions": {"xfeat": __version__},
             "images": None if self.images is None else str(self.images.resolve()),
             "files": {**found, **({"database": str(self._sources.database)} if self._sources.database else {})},
-            "reconstruction_tried": "reconstruct" in record.get("stages", {}) or self._database is not None,
+            "reconstruction_tried": self._database is not None,
         }
         pycolmap_version = self._tried(version)
         if pycolmap_version is not None:
@@ -308,7 +307,7 @@ def _recorded(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Stages as a run's own record has them."""
     stages = record.get("stages", {})
     return [
-        {"name": name, "seconds": stage.get("seconds"), "result": stage.get("result", "")}
+        {"name": name, "seconds": stage.get("seconds"), "result": stage.get("result", {})}
         for name, stage in (stages.items() if isinstance(stages, dict) else ())
         if isinstance(stage, dict)
     ]

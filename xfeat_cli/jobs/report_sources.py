@@ -58,9 +58,9 @@ def find_sources(folder: Path) -> Sources:
 
 
 def find_images_folder(sources: Sources, names: Sequence[str], previous: dict[str, Any]) -> Path | None:
-    """Where the photographs are: where a run or an earlier report found them, or in an images folder nearby."""
+    """Where the photographs are: where an earlier report found them, or in an images folder nearby."""
     folder = sources.folder
-    said = [sources.stages.get("images"), previous.get("run", {}).get("images")]
+    said = [previous.get("run", {}).get("images")]
     nearby = [folder / "images", folder.parent / "images", folder.parent.parent / "images", folder, folder.parent]
     for candidate in [*(Path(path) for path in said if isinstance(path, str)), *nearby]:
         if candidate.is_dir() and any((candidate / name).is_file() for name in names[:_TRIED]):

@@ -41,6 +41,7 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
     """Write a list and return how many pairs it has; the file appears whole or not at all. Raises PairsError."""
     count = 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, FileKind.TEXT) as file:
             for a, b in pairs:
                 file.write(_format(a, b).encode())

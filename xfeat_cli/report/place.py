@@ -10,6 +10,9 @@ from xfeat_cli.alignment import Similarity, align
 Float64Array = npt.NDArray[np.float64]
 
 _TRIALS, _ROUNDS = 200, 3
+_STEEPER = 1 / (1 - 6.694379990141e-3)
+"""How much steeper the vertical of the WGS84 ellipsoid is than the line from the earth's centre."""
+
 _FAR = 4.0
 """Positions this many times farther off than the median do not take part in the alignment."""
 
@@ -17,7 +20,8 @@ _FAR = 4.0
 def local_frame(positions: Float64Array) -> Float64Array:
     """Earth-centred positions (N, 3) → east, north, up from their median, metres."""
     origin = np.median(positions, axis=0)
-    up = origin / np.linalg.norm(origin)
+    up = origin * (1, 1, _STEEPER)
+    up = up / np.linalg.norm(up)
     east = np.cross((0.0, 0.0, 1.0), up)
     east = east / np.linalg.norm(east) if np.linalg.norm(east) > 1e-9 else np.array([1.0, 0.0, 0.0])
     return (positions - origin) @ np.stack([east, np.cross(up, east), up]).T
@@ -33,9 +37,8 @@ def aligned(centres: Float64Array, positions: Float64Array) -> Similarity | None
         return None
     rng = np.random.default_rng(0)
     trials = [rng.choice(len(centres), 3, replace=False) for _ in range(_TRIALS)]
-    found = min(
-        (align(centres[some], positions[some]) for some in trials), key=lambda s: _median(s, centres, positions)
-    )
+    candidates = [align(centres[some], positions[some]) for some in trials]
+    found = min(candidates, key=lambda candidate: _median(candidate, centres, positions))
     for _ in range(_ROUNDS):
         away = np.linalg.norm(found.apply(centres) - positions, axis=1)
         near = away <= max(_FAR * float(np.median(away)), 1e-6)

@@ -1,3 +1,4 @@
+/* What vendor.js is made of: see docs/report.md. */
 export { WebGLRenderer, Scene, PerspectiveCamera, Points, LineSegments, BufferGeometry, BufferAttribute, PointsMaterial, LineBasicMaterial, Color, ColorManagement, Vector3 } from "three";
 export { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
 export { forceSimulation, forceLink, forceManyBody, forceX, forceY, forceCollide } from "d3-force";

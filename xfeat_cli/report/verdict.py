@@ -221,9 +221,7 @@ def _gps_steps(data: dict[str, Any]) -> list[Step]:
     if median is None or worst is None:
         return []
     if _gps_grade(data["figures"]) is not Grade.GOOD:
-        return [
-            Step(f"The model is {median:.1f} m away from GPS (median): it is bent, or the GPS is bad; see the map.")
-        ]
+        return [Step(f"The model is {median:.1f} m away from GPS (median): it is bent, or GPS is bad; see the map.")]
     placed = [image for image in data["images"] if image["gps_deviation_m"] is not None]
     far = [image for image in placed if image["gps_deviation_m"] > max(_FAR_TIMES * median, _FAR_METRES)]
     if not far:
@@ -243,16 +241,16 @@ def _camera_steps(data: dict[str, Any]) -> list[Step]:
             Step(
                 f"{cameras:,} cameras of one size have focal lengths that differ by {spread:.1%}: if one lens took "
                 "all photographs, say so.",
-                "xfeat sfm IMAGES OUT_DIR --single-camera --overwrite",
+                "xfeat sfm IMAGES OUT_DIR --single-camera",
             )
         )
     pattern, error = figures["residual_pattern"], figures["reprojection"]
     if pattern is not None and error and pattern > _PATTERN * error and pattern > 0.1:
-        model = "OPENCV" if options.get("camera_model", "SIMPLE_RADIAL") != "OPENCV" else "FULL_OPENCV"
+        model = "OPENCV" if options.get("cameras", {}).get("model") != "OPENCV" else "FULL_OPENCV"
         steps.append(
             Step(
                 f"Residuals follow a pattern over the image ({pattern:.2f} px): the camera model is too simple.",
-                f"xfeat sfm IMAGES OUT_DIR --camera-model {model} --overwrite",
+                f"xfeat sfm IMAGES OUT_DIR --camera-model {model}",
             )
         )
     return steps
@@ -260,18 +258,21 @@ def _camera_steps(data: dict[str, Any]) -> list[Step]:
 
 def _more_pairs(data: dict[str, Any]) -> str:
     """A command that matches more pairs than the run did; "" when it matched all, or nobody knows."""
-    kind = data["run"].get("options", {}).get("pairs")
-    if kind in (None, "exhaustive"):
+    kinds = _pair_kinds(data)
+    if not kinds or "exhaustive" in kinds:
         return ""
     if data["figures"]["images"] <= 500:
-        return "xfeat sfm IMAGES OUT_DIR --pairs exhaustive --overwrite"
-    return "xfeat sfm IMAGES OUT_DIR --pairs retrieval --num 50 --overwrite"
+        return "xfeat sfm IMAGES OUT_DIR --pairs exhaustive"
+    return "xfeat sfm IMAGES OUT_DIR --pairs retrieval --num 50"
 
 
 def _sequential(data: dict[str, Any]) -> str:
-    if data["run"].get("options", {}).get("pairs") in (None, "exhaustive"):
-        return ""
-    return "xfeat sfm IMAGES OUT_DIR --pairs sequential --overlap 20 --overwrite"
+    return "xfeat sfm IMAGES OUT_DIR --pairs sequential --overlap 20" if "sequential" in _pair_kinds(data) else ""
+
+
+def _pair_kinds(data: dict[str, Any]) -> list[str]:
+    """Which pairs the run matched, as far as that is known."""
+    return [*map(str, data["run"].get("options", {}).get("pairing", {}).get("kinds", []))]
 
 
 def _photographs(count: int) -> str:

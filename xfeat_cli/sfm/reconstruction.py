@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.errors import SfmError
-from xfeat_cli.sfm.config import ColmapConfig, Mapper
+from xfeat_cli.sfm.config import Mapper, MappingConfig
 from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.sfm.model_files import check_model_files
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ModelSummary:
     models: int = 1
 
 
-def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, config: ColmapConfig) -> ModelSummary:
+def map_database(database: Path, images: Path, models: Path, config: MappingConfig) -> ModelSummary:
     """Reconstruct into the folders `models`/0, 1, …, the one with most images first; `models` appears whole or not.
 
     An earlier `models` is replaced. Raises SfmError when no two images can be reconstructed.
@@ -39,7 +40,7 @@ def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, conf
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        found = _map(database, images, partial, mapper, config)
+        found = _map(database, images, partial, config)
         if not found:
             raise SfmError(
                 f"nothing could be reconstructed from {database}: no two images share enough of the scene; give images "
@@ -66,26 +67,27 @@ def read_model(folder: Path) -> Any:
     """The pycolmap.Reconstruction of a model folder. Raises SfmError when there is none or it is damaged."""
     if not any((folder / f"images.{kind}").is_file() for kind in ("bin", "txt")):
         raise SfmError(f"{folder} holds no COLMAP model (cameras, images and points3D, as .bin or .txt)")
+    check_model_files(folder)
     try:
         return pycolmap().Reconstruction(folder)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (MemoryError, RuntimeError, ValueError, OSError) as error:
         raise SfmError(f"{folder}: the COLMAP model cannot be read ({error})") from None
 
 
-def _map(database: Path, images: Path, output: Path, mapper: Mapper, config: ColmapConfig) -> dict[int, Any]:
+def _map(database: Path, images: Path, output: Path, config: MappingConfig) -> dict[int, Any]:
     engine = pycolmap()
-    if mapper is Mapper.GLOBAL:
+    if config.mapper is Mapper.GLOBAL:
         options = engine.GlobalPipelineOptions()
     else:
         options = engine.IncrementalPipelineOptions()
     options.num_threads = config.threads
     options.random_seed = config.seed
     try:
-        if mapper is Mapper.GLOBAL:
+        if config.mapper is Mapper.GLOBAL:
             return dict(engine.global_mapping(database, images, output, options))
         return dict(engine.incremental_mapping(database, images, output, options))
     except (RuntimeError, ValueError) as error:
-        raise SfmError(f"COLMAP's {mapper.value} mapper failed on {database}: {error}") from None
+        raise SfmError(f"COLMAP's {config.mapper.value} mapper failed on {database}: {error}") from None
 
 
 def _refine_principal_points(model: Any, threads: int) -> None:

@@ -22,9 +22,9 @@ from xfeat_cli.machine.threads import single_threaded_pool
 from xfeat_cli.matching.nearest import nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import weights
+from xfeat_cli.model.backends import DTYPES
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import DTYPES
 from xfeat_cli.model.weights import Weights
 from xfeat_cli.store.layout import SEMI_DENSE_FEATURES, matches_entry, point_matches_entry
 from xfeat_cli.store.reader import FeaturesReader
@@ -150,10 +150,10 @@ class NearestMatcher:
         try:
             loaded = weights.load(self._config.weights or str(name))
         except WeightsError as error:
-            raise WeightsError(f"{error}; {self._reader.path} was made with them: give them with --weights") from None
+            raise WeightsError(f"{error}; {self._reader.path} was made with them: give them as weights=PATH") from None
         if loaded.info.sha256 != sha256:
             raise UsageError(
-                f"{self._reader.path} was made with other weights than {loaded.info.path}; give those with --weights, "
+                f"{self._reader.path} was made with other weights than {loaded.info.path}; give those as weights=PATH, "
                 "or extract again"
             )
         return loaded
