@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from xfeat_cli.errors import UsageError
+
 
 class Mode(str, Enum):
     SPARSE = "sparse"
@@ -98,3 +100,43 @@ class MatchConfig:
     weights: str | None = None
     device: str = "auto"
     precision: Precision = Precision.AUTO
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """How matches are registered photometrically, and which of them are kept.
+
+    Lengths are in units of a keypoint's own uncertainty: the pixel that the network saw, where the file says so.
+
+    resize: longest side in px of the images that are registered; larger ones are reduced to it, 0 = never.
+    epipolar_tolerance: most distance from an inlier to its epipolar line.
+    least_inliers, least_inlier_share: a pair with fewer, or less of its matches, is left as it is.
+    least_correlation: of the two windows of a match, below which it is not registered.
+    longest_shift: most that registration may move a match, and longest_move a keypoint.
+    least_refined: a pair with fewer matches that agree keeps all its matches.
+    most_residual: most that a kept match may disagree with the others of its keypoints.
+    workers: pairs registered at once; 0 = as many as there are cores.
+    """
+
+    resize: int = 3200
+    epipolar_tolerance: float = 2.4
+    least_inliers: int = 20
+    least_inlier_share: float = 0.15
+    least_correlation: float = 0.8
+    longest_shift: float = 1.6
+    longest_move: float = 1.2
+    least_refined: int = 50
+    most_residual: float = 0.24
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epipolar_tolerance", "longest_shift", "longest_move", "most_residual"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be more than 0")
+        if not -1 <= self.least_correlation < 1:
+            raise UsageError(f"least_correlation is {self.least_correlation}; it must be in [-1, 1)")
+        if not 0 <= self.least_inlier_share <= 1:
+            raise UsageError(f"least_inlier_share is {self.least_inlier_share}; it must be in [0, 1]")
+        for name in ("resize", "least_inliers", "least_refined", "workers"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 or more")
