@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from xfeat_cli.matching.lighterglue import expected_shapes
+from xfeat_cli.model.lighterglue_state import expected_shapes
 
 
 def random_state() -> dict[str, torch.Tensor]:

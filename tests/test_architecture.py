@@ -12,50 +12,69 @@ import pytest
 import xfeat_cli
 
 PACKAGE = Path(xfeat_cli.__file__).parent
-BASE = {"types", "config", "errors", "coordinates"}
-
-COLLECTIONS = {"images", "pairs", "pair_names", "store", "matching", "model", "demo", "synthesis"}
-
 MAY_IMPORT: dict[str, set[str]] = {
-    "types": set(),
-    "config": set(),
+    "version": set(),
     "errors": set(),
+    "types": set(),
     "coordinates": set(),
-    "journal": set(),
-    "sfm_config": {"config"},
-    "canvas": BASE,
-    "images": BASE,
-    "pairs": BASE,
-    "pair_names": BASE | {"pairs"},
-    "store": BASE | {"journal"},
-    "matching": BASE | {"model.network"},
-    "model": BASE | {"images", "matching"},
-    "demo": BASE,
-    "synthesis": BASE,
-    "training": BASE | COLLECTIONS | {"canvas", "evaluation", "sfm"},
-    "inspection": BASE | {"store"},
-    "neighbours": set(),
-    "retrieval": BASE | {"neighbours", "pairs", "store"},
-    "positions": BASE | {"images", "neighbours", "pairs"},
-    "jobs": BASE | COLLECTIONS | {"sfm_config", "sfm", "retrieval"},
-    "sfm": BASE | COLLECTIONS | {"sfm_config", "neighbours"},
-    "evaluation": BASE | COLLECTIONS | {"sfm_config", "sfm"},
-    "benchmark": BASE | COLLECTIONS | {"canvas", "jobs", "evaluation"},
-    "cli": BASE
-    | COLLECTIONS
-    | {"canvas", "sfm_config", "inspection", "jobs", "sfm", "evaluation", "benchmark", "training"}
-    | {"retrieval", "positions"},
+    "config": {"errors"},
+    "files": {"errors"},
+    "cameras": {"errors", "files"},
+    "canvas": {"errors", "files"},
+    "decoding": {"coordinates", "errors", "types"},
+    "images": {"coordinates", "decoding", "errors", "types"},
+    "store": {"errors", "files", "types", "version"},
+    "inspection": {"errors", "store"},
+    "machine": {"config", "errors"},
+    "model": {"config", "coordinates", "errors", "files", "machine", "types", "version"},
+    "matching": {"config", "coordinates", "errors", "machine", "model", "types"},
+    "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
+    "pairing": {"config", "errors", "files", "images", "store", "types"},
+    "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
+    "jobs": {
+        *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
+        *("sfm", "store", "types", "xfeat"),
+    },
+    "synthesis": {"coordinates"},
+    "demo": {"cameras", "errors", "files"},
+    "evaluation": {
+        *("cameras", "config", "coordinates", "errors", "images", "matching", "model", "pairing", "sfm", "store"),
+        *("synthesis", "types", "xfeat"),
+    },
+    "training": {
+        *("canvas", "config", "coordinates", "decoding", "errors", "evaluation", "files", "images", "machine", "model"),
+        *("pairing", "sfm", "store", "synthesis", "types", "version", "xfeat"),
+    },
+    "benchmark": {
+        *("canvas", "config", "decoding", "demo", "errors", "images", "jobs", "machine", "matching", "model"),
+        *("pairing", "store", "types", "version", "xfeat"),
+    },
+    "cli": {
+        *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
+        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+    },
     "__main__": {"cli"},
 }
-"""Part of the package → the parts it may import, besides itself. `__init__`, which loads lazily, may import all."""
+"""Part of the package → the parts it may import, besides itself. `xfeat_cli/__init__` loads lazily and may import all;
+nothing imports it."""
 
 OWNERS = {
     "h5py": {"store", "benchmark.baseline"},
-    "torch": {"model", "matching", "jobs", "benchmark", "synthesis", "training", "evaluation.warps"},
+    "torch": {
+        "model",
+        "machine",
+        "matching",
+        "xfeat",
+        "jobs",
+        "benchmark",
+        "synthesis",
+        "training",
+        "evaluation",
+    },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
-    "PIL": {"images", "demo", "positions"},
-    "cv2": {"images", "canvas", "model", "demo", "benchmark", "training.history"},
+    "PIL": {"decoding", "demo", "pairing.positions"},
+    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},
@@ -87,22 +106,22 @@ def _part(module: str) -> str:
 
 
 def _imports(path: Path) -> set[str]:
-    """Every module imported anywhere in a file, as full dotted names."""
-    found = set()
+    """Every module imported anywhere in a file, as full dotted names; a name of `xfeat_cli` itself as `xfeat_cli`."""
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
-            inside = {f"{node.module}.{alias.name}" for alias in node.names}
-            submodules = {name for name in inside if name.removeprefix("xfeat_cli.") in MODULES}
-            found |= submodules if len(submodules) == len(inside) else submodules | {node.module}
-    return found
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                imported.add(submodule if submodule.removeprefix("xfeat_cli.") in MODULES else node.module)
+    return imported
 
 
-def _of_ours(path: Path) -> set[str]:
-    return {name.removeprefix("xfeat_cli.") for name in _imports(path) if name.startswith("xfeat_cli.")}
+def _imports_of_ours(path: Path) -> set[str]:
+    return {name.removeprefix("xfeat_cli.") for name in _imports(path) if _part(name) == "xfeat_cli"}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -110,8 +129,37 @@ def test_nothing_imports_upward(module: str) -> None:
     part = _part(module)
     assert part in MAY_IMPORT, f"{part} is new: say here what it may import"
     allowed = MAY_IMPORT[part] | {part}
-    wrong = {name for name in _of_ours(MODULES[module]) if name not in allowed and _part(name) not in allowed}
-    assert not wrong
+    assert not {name for name in _imports_of_ours(MODULES[module]) if _part(name) not in allowed}
+
+
+def test_every_row_is_a_part() -> None:
+    parts = {_part(module) for module in MODULES}
+    assert parts == MAY_IMPORT.keys()
+    assert all(row <= parts for row in MAY_IMPORT.values())
+
+
+NEVER = {
+    "store": {"torch", "images", "model", "pairing"},
+    "model": {"matching", "store", "pairing", "jobs", "sfm"},
+    "matching": {"store", "images", "jobs"},
+    "pairing": {"model", "matching", "sfm"},
+    "sfm": {"model", "matching", "demo", "torch"},
+    "evaluation": {"demo", "jobs", "training"},
+    "jobs": {"training", "evaluation", "benchmark", "cli"},
+    "training": {"jobs", "cli"},
+}
+"""Part → what it never imports, whatever the rows above come to say."""
+
+
+@pytest.mark.parametrize("part", sorted(NEVER))
+def test_never(part: str) -> None:
+    assert not MAY_IMPORT[part] & NEVER[part]
+    for library in NEVER[part] & OWNERS.keys():
+        assert part not in OWNERS[library]
+
+
+def test_only_the_command_line_and_benchmarks_use_the_demo() -> None:
+    assert {part for part, row in MAY_IMPORT.items() if "demo" in row} == {"cli", "benchmark"}
 
 
 @pytest.mark.parametrize("library", sorted(OWNERS))
@@ -121,7 +169,7 @@ def test_a_library_has_its_owners(library: str) -> None:
 
 
 def test_modules_import_each_other_without_circles() -> None:
-    graph = {module: _of_ours(path) & set(MODULES) for module, path in MODULES.items()}
+    graph = {module: _imports_of_ours(path) & set(MODULES) for module, path in MODULES.items()}
     while leaves := {module for module, imports in graph.items() if not imports}:
         graph = {module: imports - leaves for module, imports in graph.items() if module not in leaves}
     assert not graph
@@ -141,7 +189,8 @@ def test_importing_stays_light(module: str) -> None:
 
 def test_types_and_pairs_need_no_torch() -> None:
     program = (
-        "import sys, xfeat_cli.types, xfeat_cli.pairs, xfeat_cli.store, xfeat_cli.images; print('torch' in sys.modules)"
+        "import sys, xfeat_cli.types, xfeat_cli.pairing.lists, xfeat_cli.store.reader, xfeat_cli.images; "
+        "print('torch' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
@@ -149,15 +198,23 @@ def test_types_and_pairs_need_no_torch() -> None:
 
 def test_the_public_names() -> None:
     assert sorted(xfeat_cli.__all__) == [
+        "AggregateConfig",
+        "CameraConfig",
         "ExtractConfig",
         "Features",
+        "MappingConfig",
         "MatchConfig",
         "Matches",
+        "PairConfig",
         "PointMatches",
+        "SfmConfig",
+        "VerificationConfig",
         "XFeat",
         "XFeatError",
+        "aggregate",
         "extract",
         "match",
+        "reconstruct",
     ]
     for name in xfeat_cli.__all__:
         assert getattr(xfeat_cli, name).__name__ == name

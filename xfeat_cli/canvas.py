@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from xfeat_cli.errors import UsageError
+from xfeat_cli.files import FileKind, whole_file
 
 INK, PALE, BLUE = (40, 40, 40), (200, 200, 200), (176, 114, 31)
 """Blue, green, red."""
@@ -34,13 +35,14 @@ def as_png(image: np.ndarray) -> bytes:
 def check_png(path: Path) -> None:
     """Raise UsageError if a chart cannot have that name."""
     if path.suffix.lower() != ".png":
-        raise UsageError(f"--plot {path}: the chart is a PNG; give a name that ends in .png")
+        raise UsageError(f"{path}: the chart is a PNG; give a name that ends in .png")
 
 
 def save_png(image: np.ndarray, path: Path) -> None:
     """Raises UsageError if not writable."""
     check_png(path)
     try:
-        path.write_bytes(as_png(image))
+        with whole_file(path, FileKind.PNG) as file:
+            file.write(as_png(image))
     except OSError as error:
-        raise UsageError(f"--plot {path} cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -6,7 +6,7 @@ XFeatError
 ├── WeightsError      weights are missing, damaged, or lack a part
 ├── PairsError        a pair list is malformed or names unknown images
 ├── TrainingError     a training run cannot go on
-├── SfmError          a COLMAP stage cannot go on (defined in sfm/engine.py)
+├── SfmError          a database or a reconstruction cannot be made
 └── StoreError        an HDF5 file cannot be read or written
     ├── LockedError     another process writes the same file
     └── ProvenanceError the file was made with other options, weights or images
@@ -34,6 +34,10 @@ class PairsError(XFeatError):
 
 
 class TrainingError(XFeatError):
+    pass
+
+
+class SfmError(XFeatError):
     pass
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from xfeat_cli import store
 from xfeat_cli.errors import StoreError
+from xfeat_cli.store import layout, reader
 
 _COUNTED = {
-    store.FEATURES: ("images", "keypoints"),
-    store.SEMI_DENSE_FEATURES: ("images", "keypoints"),
-    store.KEYPOINTS: ("images", "keypoints"),
-    store.MATCHES: ("pairs", "matches"),
-    store.SEMI_DENSE_MATCHES: ("pairs", "matches"),
+    layout.FEATURES: ("images", "keypoints"),
+    layout.SEMI_DENSE_FEATURES: ("images", "keypoints"),
+    layout.KEYPOINTS: ("images", "keypoints"),
+    layout.MATCHES: ("pairs", "matches"),
+    layout.SEMI_DENSE_MATCHES: ("pairs", "matches"),
 }
 
 
@@ -33,7 +33,7 @@ class Counts:
 class Inspection:
     """Contents of a file.
 
-    kind: one of the kinds of `store`, or "unknown content". made_by_xfeat: whether the file says so itself.
+    kind: one of the kinds of `store.layout`, or "unknown content". made_by_xfeat: whether the file says so itself.
     finished: False for a file that a job is still writing, or has left; then this is its last commit.
     unit: "images" or "pairs"; "groups" in unknown content. entries: number of complete ones.
     counted: "keypoints" or "matches", what `counts` counts; None in unknown content, counts also without entries.
@@ -60,26 +60,26 @@ class Inspection:
 def inspect_file(path: Path) -> Inspection:
     """Look into a file without changing it. Raises StoreError when it is missing, not HDF5, or damaged."""
     path = Path(path)
-    with store.open_hdf5(path) as h5:
+    with reader.open_hdf5(path) as h5:
         try:
-            attributes = store.python_attributes(h5)
-            groups = store.groups(h5)
-        except store.HDF5_ERRORS as error:
+            attributes = layout.python_attributes(h5)
+            groups = layout.groups(h5)
+        except layout.HDF5_ERRORS as error:
             raise StoreError(f"{path} is damaged: {error}") from error
         filled = {name: keys for name, keys in groups.items() if keys}
         stated = attributes.pop("xfeat_kind", None)
-        kind = str(stated or store.guess_kind(filled))
+        kind = str(stated or layout.guess_kind(filled))
         unit, counted = _COUNTED.get(kind, ("groups", None))
-        required = store.REQUIRED_DATASETS.get(kind, ())
+        required = layout.REQUIRED_DATASETS.get(kind, ())
         incomplete = _incomplete(groups, required) if counted else {}
         numbers = []
         complete = [name for name in sorted(filled) if name not in incomplete]
         for name in complete if counted else []:
             try:
-                if kind == store.MATCHES:
-                    numbers.append(store.match_count(h5, name))
+                if kind == layout.MATCHES:
+                    numbers.append(reader.match_count(h5, name))
                 else:
-                    numbers.append(store.row_count(h5, name, required[0]))
+                    numbers.append(reader.row_count(h5, name, required[0]))
             except StoreError as error:
                 incomplete[name] = str(error)
         complete = [name for name in complete if name not in incomplete]
@@ -92,7 +92,7 @@ def inspect_file(path: Path) -> Inspection:
             entries=len(complete),
             counted=counted,
             counts=Counts(min(numbers), median(numbers), max(numbers), sum(numbers)) if numbers else None,
-            datasets=store.describe_datasets(h5, complete[0], filled[complete[0]]) if complete else {},
+            datasets=reader.describe_datasets(h5, complete[0], filled[complete[0]]) if complete else {},
             made_with={key.removeprefix("xfeat_"): value for key, value in attributes.items()},
             incomplete=incomplete,
             size_bytes=path.stat().st_size,

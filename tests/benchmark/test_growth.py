@@ -19,7 +19,7 @@ from xfeat_cli.benchmark.growth_chart import save_growth_chart
 from xfeat_cli.benchmark.point import Cost, Task, measure
 from xfeat_cli.cli.bench import app
 from xfeat_cli.errors import UsageError
-from xfeat_cli.store import FeaturesReader
+from xfeat_cli.store.reader import FeaturesReader
 
 CONTRACT = ["extract_images", "extract_size", "match_pairs", "match_keypoints"]
 

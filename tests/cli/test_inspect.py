@@ -10,7 +10,8 @@ from typer.testing import CliRunner, Result
 
 from xfeat_cli.cli.app import app
 from xfeat_cli.errors import StoreError
-from xfeat_cli.store import Store, features_entry, matches_entry, partial_path, point_matches_entry
+from xfeat_cli.store.layout import features_entry, matches_entry, partial_path, point_matches_entry
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features, Matches, PointMatches
 
 

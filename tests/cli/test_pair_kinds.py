@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from xfeat_cli.cli import pair_kinds
 from xfeat_cli.errors import PairsError
-from xfeat_cli.store import FEATURES, Store, features_entry
+from xfeat_cli.store.layout import FEATURES, features_entry
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
 
 app = typer.Typer()

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xfeat_cli.errors import UsageError
+from xfeat_cli.errors import SfmError, UsageError
 from xfeat_cli.evaluation.sfm import align, pose_errors, score_model
-from xfeat_cli.sfm.engine import SfmError
 
 
 def _rotation(degrees: float, axis: int) -> np.ndarray:

@@ -11,14 +11,9 @@ import pytest
 
 from xfeat_cli.errors import ProvenanceError, StoreError, UsageError
 from xfeat_cli.jobs.aggregate import aggregate
-from xfeat_cli.store import (
-    SEMI_DENSE_FEATURES,
-    SEMI_DENSE_MATCHES,
-    Store,
-    features_entry,
-    pair_name,
-    point_matches_entry,
-)
+from xfeat_cli.store.layout import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES, features_entry, point_matches_entry
+from xfeat_cli.store.names import pair_name
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features, PointMatches
 
 NAMES = ("a/1.jpg", "b/2.jpg", "c 3.jpg", "alone.jpg")

@@ -8,7 +8,9 @@ import h5py
 import numpy as np
 
 from xfeat_cli.jobs import fingerprint
-from xfeat_cli.store import FEATURES, FeaturesReader, KeypointsReader, Store, features_entry
+from xfeat_cli.store.layout import FEATURES, features_entry
+from xfeat_cli.store.reader import FeaturesReader, KeypointsReader
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
 
 

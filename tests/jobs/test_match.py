@@ -12,12 +12,12 @@ import pytest
 from xfeat_cli import extract, match
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
 from xfeat_cli.jobs import match as job
-from xfeat_cli.jobs import matcher
+from xfeat_cli.jobs.matchers import nearest as matcher
 from xfeat_cli.jobs.progress import Report
 from xfeat_cli.matching import nearest
-from xfeat_cli.pairs import Pair, exhaustive
-from xfeat_cli.store import FeaturesReader, MatchesReader
-from xfeat_cli.types import Matches, PointMatches
+from xfeat_cli.pairing.lists import exhaustive
+from xfeat_cli.store.reader import FeaturesReader, MatchesReader
+from xfeat_cli.types import Matches, Pair, PointMatches
 
 SHIFT = (24, 16)
 

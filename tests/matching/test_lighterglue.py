@@ -8,7 +8,8 @@ import torch
 
 from xfeat_cli.errors import UsageError
 from xfeat_cli.matching import lighterglue
-from xfeat_cli.matching.lighterglue import LighterGlue, expected_shapes, is_lighterglue, rename
+from xfeat_cli.matching.lighterglue import LighterGlue
+from xfeat_cli.model.lighterglue_state import expected_shapes, is_lighterglue, rename
 from xfeat_cli.types import Features
 
 from ..lighterglue_weights import as_released, random_state
@@ -94,6 +95,17 @@ def test_a_positions_unit_and_origin_are_the_images(state: dict[str, torch.Tenso
     at = matcher._input([Features(corners, np.ones(3, np.float32), small.descriptors[:3], (320, 240))])
     normal = normalize_keypoints(at["keypoints"], at["image_size"])[0]
     np.testing.assert_allclose(normal, [[-1, -0.75], [1, 0.75], [0, 0]], atol=1e-6)
+
+
+def test_points_are_where_the_network_saw_them(state: dict[str, torch.Tensor]) -> None:
+    matcher = LighterGlue(state, torch.device("cpu"), 0.1, 1)
+    one = np.ones(1, np.float32)
+    stored = Features(
+        np.array([[30.0, 10.0]], np.float32), one, np.ones((1, 64), np.float32), (320, 240), orientation=6
+    )
+    given = matcher._input([stored])
+    assert given["image_size"].tolist() == [[240, 320]]
+    assert given["keypoints"].tolist() == [[[239 - 10 + 0.5, 30 + 0.5]]]
 
 
 def test_points_outside_and_empty_images_are_no_errors(state: dict[str, torch.Tensor]) -> None:

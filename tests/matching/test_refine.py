@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from xfeat_cli.matching.labels import CENTRE, CORNER, Labels
 from xfeat_cli.matching.refine import refine as refine_by
+from xfeat_cli.model.labels import CENTRE, CORNER, Labels
 from xfeat_cli.model.network import CELL, Refiner
 from xfeat_cli.types import Features, Matches, PointMatches
 

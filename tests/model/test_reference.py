@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from xfeat_cli import ExtractConfig, Features, XFeat
+from xfeat_cli.decoding import to_gray
 from xfeat_cli.errors import ImageError, WeightsError
-from xfeat_cli.images import to_gray
 from xfeat_cli.model import reference
 
 TOP_K = {"a": 1024, "b": 1024, "c": 1024, "d": 2048}

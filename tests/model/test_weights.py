@@ -18,6 +18,7 @@ import torch
 from xfeat_cli.errors import WeightsError
 from xfeat_cli.model import download, weights
 from xfeat_cli.model.network import Refiner, XFeatNetwork
+from xfeat_cli.model.weights_file import MAX_BYTES
 
 RELEASED = Path(__file__).parents[3] / "shared" / "weights" / "xfeat-official-backbone.pt"
 
@@ -226,7 +227,7 @@ def test_torchscript_is_refused(tmp_path: Path) -> None:
         (lambda path: os.truncate(path, path.stat().st_size // 2), "damaged"),
         (lambda path: os.truncate(path, 5), "damaged"),
         (lambda path: path.write_bytes(b"<!DOCTYPE html><html>404</html>"), "damaged"),
-        (lambda path: os.truncate(path, weights.MAX_BYTES + 1), "256 MiB"),
+        (lambda path: os.truncate(path, MAX_BYTES + 1), "256 MiB"),
         (lambda path: (path.unlink(), os.mkfifo(path)), "not a regular file"),
     ],
     ids=["missing", "folder", "empty", "truncated", "stub", "html", "huge", "fifo"],

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from xfeat_cli.sfm.engine import SfmError, pycolmap
+from xfeat_cli.errors import SfmError
+from xfeat_cli.sfm.engine import pycolmap
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from xfeat_cli.cameras import backproject, project, save_cameras
 from xfeat_cli.demo import arc, build_scene, render_view
-from xfeat_cli.demo.camera import backproject, project, save_cameras
 
 from .text_model import Observations, write_model
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model.heatmap import from_logits
+from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL
 from xfeat_cli.training import keypoint_losses, losses
 from xfeat_cli.training.config import LossWeights, Part, TrainConfig

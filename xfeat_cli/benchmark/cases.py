@@ -20,31 +20,25 @@ from xfeat_cli.benchmark.config import BenchConfig, Measurement
 from xfeat_cli.benchmark.machine import match_gflop, network_gflop, refine_gflop, semi_dense_gflop
 from xfeat_cli.benchmark.spans import Spans
 from xfeat_cli.config import Backend, ExtractConfig, Mode, Precision
+from xfeat_cli.decoding import decode as decode_image
 from xfeat_cli.images import ImageFile, Photo, find_images, read_photo
-from xfeat_cli.images import decode as decode_image
 from xfeat_cli.jobs import extract as extract_job
 from xfeat_cli.jobs import match as match_job
-from xfeat_cli.jobs import matcher as matcher_job
+from xfeat_cli.jobs.matchers import nearest as nearest_matcher
+from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_devices, resolve_precision, workers
+from xfeat_cli.machine.processor import usable_cores
+from xfeat_cli.machine.threads import in_order
 from xfeat_cli.matching.nearest import mutual_nearest, nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, weights
-from xfeat_cli.model.cores import in_order
-from xfeat_cli.model.devices import resolve_devices, workers
-from xfeat_cli.model.extractor import XFeat
 from xfeat_cli.model.network import DESCRIPTOR_DIM
-from xfeat_cli.model.processor import usable_cores
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import (
-    DTYPES,
-    Runtime,
-    network_precision,
-    resolve_backend,
-    resolve_device,
-    resolve_precision,
-)
-from xfeat_cli.pairs import exhaustive
-from xfeat_cli.store import FeaturesReader, Store
+from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_backend
+from xfeat_cli.pairing.lists import exhaustive
+from xfeat_cli.store.reader import FeaturesReader
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features, Matches
+from xfeat_cli.xfeat import XFeat
 
 VGA = (480, 640)
 LARGE = (800, 1200)
@@ -263,7 +257,7 @@ class Cases:
             spans = Spans()
             with spans.watching(
                 job=(match_job, "match"), reading=(FeaturesReader, "load"),
-                matching=(matcher_job, "nearest_of_pairs"), writing=(Store, "put")
+                matching=(nearest_matcher, "nearest_of_pairs"), writing=(Store, "put")
             ):  # fmt: skip
                 match_job.match(pairs, features, output, **options)
             seconds = dict(spans.seconds)

@@ -21,10 +21,11 @@ from xfeat_cli.benchmark.machine import describe
 from xfeat_cli.benchmark.point import Cost, Task
 from xfeat_cli.demo import render_scene
 from xfeat_cli.errors import UsageError
+from xfeat_cli.machine.devices import resolve_device, resolve_precision
 from xfeat_cli.model.network import DESCRIPTOR_DIM
-from xfeat_cli.model.runtime import resolve_device, resolve_precision
-from xfeat_cli.pairs import exhaustive
-from xfeat_cli.store import FEATURES, Store, features_entry
+from xfeat_cli.pairing.lists import exhaustive
+from xfeat_cli.store.layout import FEATURES, features_entry
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
 
 _VIEWS = 4

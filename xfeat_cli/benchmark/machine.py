@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from xfeat_cli import __version__
 from xfeat_cli.config import Precision
 from xfeat_cli.model.decode import semi_dense_sizes
 from xfeat_cli.model.network import DESCRIPTOR_DIM, STRIDE, Refiner, XFeatNetwork
 from xfeat_cli.model.runtime import DTYPES
+from xfeat_cli.version import __version__
 
 _PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
 _PRODUCT_SECONDS = 0.7

@@ -9,7 +9,7 @@ import typer
 
 from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import JsonOption, OverwriteOption, QuietOption, VerboseOption
-from xfeat_cli.sfm_config import AggregateConfig
+from xfeat_cli.sfm.config import AggregateConfig
 
 _DEFAULT = AggregateConfig()
 

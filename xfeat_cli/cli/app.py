@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli import __version__
 from xfeat_cli.cli import (
     aggregate,
     bench,
     colmap,
     demo,
+    eval_mirror,
     eval_pairs,
     eval_sfm,
     eval_sift,
@@ -28,14 +28,14 @@ from xfeat_cli.cli import (
     train,
     weights,
 )
+from xfeat_cli.cli.help import App
+from xfeat_cli.cli.wording import in_options, one_line
 from xfeat_cli.errors import XFeatError
+from xfeat_cli.version import __version__
 
-app = typer.Typer(
+app = App(
     name="xfeat",
     no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
 app.command("extract")(extract.extract)
@@ -54,6 +54,7 @@ app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
 evaluate.app.command("pairs")(eval_pairs.pairs)
 evaluate.app.command("sift")(eval_sift.sift)
+evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
@@ -79,7 +80,7 @@ def main() -> None:
     # Threads that spin while they wait make every job on a busy machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        app(prog_name="xfeat")
     except XFeatError as error:
-        typer.secho(f"xfeat: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        typer.secho(f"xfeat: {one_line(in_options(str(error)))}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)

@@ -13,6 +13,7 @@ from types import FrameType
 
 import typer
 
+from xfeat_cli.cli.wording import in_options, one_line
 from xfeat_cli.jobs.progress import Report, Status, Summary
 
 _PLAIN_LINE_SECONDS = 10.0
@@ -45,18 +46,18 @@ class JobConsole:
         if self._json:
             self._print_json(report)
         if report.status is Status.FAILED:
-            self._line(f"failed: {report.error}", always=True)
+            self._line(f"failed: {in_options(report.error)}", always=True)
         elif self._verbose:
             self._line(f"{report.name}: {report.status.value}, {report.count} {self._counted}")
         if self._bar is not None:
-            self._bar.set_postfix_str(_one_line(report.name)[-40:], refresh=False)
+            self._bar.set_postfix_str(one_line(report.name)[-40:], refresh=False)
             self._bar.update()
         elif not self._quiet and time.monotonic() - self._last_line > _PLAIN_LINE_SECONDS:
             self._last_line = time.monotonic()
             rate = self._seen / (self._last_line - self._started)
             left = (self._total - self._seen) / rate
             typer.echo(
-                f"{self._seen}/{self._total} {self._unit}s, {rate:.1f}/s, {left:.0f} s left, {_one_line(report.name)}",
+                f"{self._seen}/{self._total} {self._unit}s, {rate:.1f}/s, {left:.0f} s left, {one_line(report.name)}",
                 err=True,
             )
 
@@ -92,7 +93,7 @@ class JobConsole:
     def _line(self, text: str, always: bool = False) -> None:
         if self._quiet and not always:
             return
-        line = _one_line(text)
+        line = one_line(text)
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
         else:
@@ -111,15 +112,10 @@ class JobConsole:
         table.add_row("time", f"{summary.seconds:.1f} s{rate}")
         table.add_row("run on", f"{summary.device}, {summary.precision}")
         for _, reason in summary.failures[:_SHOWN_FAILURES]:
-            table.add_row("failed", escape(_one_line(reason)))
+            table.add_row("failed", escape(one_line(in_options(reason))))
         if len(summary.failures) > _SHOWN_FAILURES:
             table.add_row("failed", f"and {len(summary.failures) - _SHOWN_FAILURES} more")
         Console(stderr=True).print(table)
-
-
-def _one_line(text: str) -> str:
-    """A file's name may hold line breaks; a message is one line."""
-    return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 @contextmanager

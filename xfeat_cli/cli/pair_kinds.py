@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from xfeat_cli.errors import PairsError
+from xfeat_cli.pairing.config import PairConfig, PairKind
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Pair list to write.")]
 NumOption = Annotated[int, typer.Option("--num", min=1, help="Most others that an image is paired with.")]
@@ -24,9 +25,10 @@ def retrieval(
 
     Example: xfeat pairs retrieval out.h5 --num 20 -o pairs.txt
     """
-    from xfeat_cli.retrieval import retrieve
+    from xfeat_cli.pairing.kinds import PairSources, make_pairs
 
-    _write(output, retrieve(features, num), f"{features} holds no two images with features")
+    pairs = make_pairs(PairSources(features=features), PairConfig((PairKind.RETRIEVAL,), num=num))
+    _write(output, pairs, f"{features} holds no two images with features")
 
 
 def spatial(
@@ -41,19 +43,16 @@ def spatial(
 
     Example: xfeat pairs spatial images/ --num 20 --distance 100 -o pairs.txt
     """
-    from xfeat_cli import positions
+    from xfeat_cli.pairing.kinds import PairSources, make_pairs
 
-    if images.is_dir():
-        from xfeat_cli.images import find_images
-
-        files = find_images(images)
-        found = positions.exif_positions(files)
-        if len(found) < len(files):
-            typer.echo(f"{len(files) - len(found)} of {len(files)} images state no position: left out", err=True)
-    else:
-        found = positions.read_positions(images)
+    is_folder = images.is_dir()
+    config = PairConfig((PairKind.SPATIAL,), num=num, distance=distance, positions=None if is_folder else images)
+    sources = PairSources(images=images if is_folder else None)
+    pairs = make_pairs(sources, config)
+    for note in sources.notes:
+        typer.echo(note, err=True)
     nothing = f"{images}: no two images have positions near enough; raise --distance, or give a CSV of positions"
-    _write(output, positions.near_pairs(found, num, distance), nothing)
+    _write(output, pairs, nothing)
 
 
 def poses(
@@ -68,10 +67,12 @@ def poses(
 
     Example: xfeat pairs poses out/sparse/0 --num 20 -o pairs.txt
     """
-    from xfeat_cli.sfm.model_pairs import near_poses
-    from xfeat_cli.sfm.reconstruction import read_model
+    from xfeat_cli.pairing.kinds import PairSources, make_pairs
+    from xfeat_cli.sfm.tracks import read_posed
 
-    _write(output, near_poses(read_model(model), num, max_angle_deg), f"{model}: no two cameras look the same way")
+    config = PairConfig((PairKind.POSES,), num=num, max_angle_deg=max_angle_deg, model=model)
+    pairs = make_pairs(PairSources(posed=read_posed(model)), config)
+    _write(output, pairs, f"{model}: no two cameras look the same way")
 
 
 def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption = Path("pairs.txt")) -> None:
@@ -79,10 +80,11 @@ def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption
 
     Example: xfeat pairs covisibility out/sparse/0 --num 20 -o pairs.txt
     """
-    from xfeat_cli.sfm.model_pairs import covisible
-    from xfeat_cli.sfm.reconstruction import read_model
+    from xfeat_cli.pairing.kinds import PairSources, make_pairs
+    from xfeat_cli.sfm.tracks import read_posed
 
-    _write(output, covisible(read_model(model), num), f"{model}: no two images see a common point")
+    pairs = make_pairs(PairSources(posed=read_posed(model)), PairConfig((PairKind.COVISIBILITY,), num=num, model=model))
+    _write(output, pairs, f"{model}: no two images see a common point")
 
 
 def union(
@@ -95,7 +97,7 @@ def union(
     """
     from itertools import chain
 
-    from xfeat_cli.pairs import read_pairs, unique
+    from xfeat_cli.pairing.lists import read_pairs, unique
 
     _write(output, unique(chain.from_iterable(map(read_pairs, lists))), "the lists hold no pairs")
 
@@ -104,7 +106,7 @@ def _write(output: Path, pairs: Iterable[tuple[str, str]], nothing: str) -> None
     """Write pairs as they are made; raises PairsError, `nothing`, when there are none."""
     from itertools import chain
 
-    from xfeat_cli.pairs import write_pairs
+    from xfeat_cli.pairing.lists import write_pairs
 
     made = iter(pairs)
     first = next(made, None)

@@ -3,7 +3,7 @@
 `render_scene` writes it to a folder; `build_scene`, `arc` and `render_view` give single views in memory.
 """
 
-from xfeat_cli.demo.camera import Camera, backproject, load_cameras, project, save_cameras
+from xfeat_cli.cameras import Camera, backproject, load_cameras, project, save_cameras
 from xfeat_cli.demo.folder import DemoScene, build_scene, render_scene
 from xfeat_cli.demo.render import render_view
 from xfeat_cli.demo.scene import Scene

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xfeat_cli.demo.camera import Camera, save_cameras
+from xfeat_cli.cameras import Camera, save_cameras
 from xfeat_cli.demo.courtyard import courtyard
 from xfeat_cli.demo.render import render_view
 from xfeat_cli.demo.scene import Scene, finish
@@ -117,7 +117,7 @@ def _claim(folder: Path, overwrite: bool) -> None:
         if not ours and any(not path.is_dir() for path in folder.rglob("*")):
             raise UsageError(f"{folder} holds other files; choose a new or empty folder for the demo scene")
         if ours and (folder / "cameras.json").exists() and not overwrite:
-            raise UsageError(f"{folder} already holds a demo scene; --overwrite renders it again")
+            raise UsageError(f"{folder} already holds a demo scene; use overwrite=True to render it again")
         (folder / "cameras.json").unlink(missing_ok=True)
         for old in (*folder.glob("images/view_*.jpg"), *folder.glob("depth/view_*.jpg.npz")):
             old.unlink()

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.demo.camera import Float64Array
+from xfeat_cli.cameras import Float64Array
 from xfeat_cli.demo.noise import FloatArray, Grid
 from xfeat_cli.demo.surfaces import Cylinder, Patch, Shape, Sphere
 

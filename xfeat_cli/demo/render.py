@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.demo.camera import Camera, Float64Array, project
+from xfeat_cli.cameras import Camera, Float64Array, project
 from xfeat_cli.demo.noise import FloatArray
 from xfeat_cli.demo.scene import Scene
 from xfeat_cli.demo.surfaces import Patch, Rays, Shape

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.demo.camera import Camera, Float64Array
+from xfeat_cli.cameras import Camera, Float64Array
 from xfeat_cli.demo.noise import FloatArray, Grid
 
 Hits = tuple[FloatArray, FloatArray, FloatArray]

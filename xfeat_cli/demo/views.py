@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.demo.camera import Camera, Float64Array
+from xfeat_cli.cameras import Camera, Float64Array
 
 FOCAL_PER_LONG_SIDE = 0.85
 PRINCIPAL_OFFSET_PER_LONG_SIDE = (6.3 / 960, -4.1 / 960)

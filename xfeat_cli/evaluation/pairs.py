@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from xfeat_cli.errors import UsageError
-from xfeat_cli.pairs import Pair, read_pairs
+from xfeat_cli.pairing.lists import read_pairs
+from xfeat_cli.types import Pair
 
 
 @dataclass(frozen=True)

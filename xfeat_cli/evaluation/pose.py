@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from xfeat_cli.demo.camera import Camera, load_cameras
+from xfeat_cli.cameras import Camera, load_cameras
 from xfeat_cli.errors import UsageError
-from xfeat_cli.pairs import Pair, read_pairs
-from xfeat_cli.store import KeypointsReader, MatchesReader
-from xfeat_cli.types import FloatArray, PointMatches
+from xfeat_cli.pairing.lists import read_pairs
+from xfeat_cli.store.reader import KeypointsReader, MatchesReader
+from xfeat_cli.types import FloatArray, Pair, PointMatches
 
 _Matched = tuple[FloatArray, FloatArray]
 """Matched pixels (M, 2) of the first and the second image."""
@@ -150,7 +150,7 @@ def _matched_points(pairs: Iterable[Pair], matches: Path, features: Path | None)
     if all(one is None or isinstance(one, PointMatches) for one in found):
         return [(one.points0, one.points1) if isinstance(one, PointMatches) else (nothing, nothing) for one in found]
     if features is None:
-        raise UsageError(f"{matches} holds indices: give the features they belong to with --features")
+        raise UsageError(f"{matches} holds indices: give the features they belong to as features=FILE")
     points = []
     with KeypointsReader(features) as keypoints:
         for (a, b), one in zip(pairs, found, strict=True):

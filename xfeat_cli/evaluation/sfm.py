@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.demo.camera import load_cameras
+from xfeat_cli.cameras import load_cameras
 from xfeat_cli.errors import UsageError
 from xfeat_cli.sfm.reconstruction import read_model
 

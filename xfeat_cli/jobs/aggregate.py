@@ -17,22 +17,19 @@ from xfeat_cli.errors import StoreError, UsageError
 from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.matching.aggregate import assign, index_matches, merge_points
-from xfeat_cli.pair_names import resolve
-from xfeat_cli.pairs import Pair
-from xfeat_cli.sfm_config import AggregateConfig
-from xfeat_cli.store import (
+from xfeat_cli.sfm.config import AggregateConfig
+from xfeat_cli.store.layout import (
     KEYPOINTS,
     MATCHES,
     SEMI_DENSE_MATCHES,
-    KeypointsReader,
-    MatchesReader,
-    Store,
     keypoints_entry,
     matches_entry,
-    pair_name,
     point_matches_entry,
 )
-from xfeat_cli.types import FloatArray, PointMatches
+from xfeat_cli.store.names import pair_name, resolve
+from xfeat_cli.store.reader import KeypointsReader, MatchesReader
+from xfeat_cli.store.writer import Store
+from xfeat_cli.types import FloatArray, Pair, PointMatches
 
 _CACHED_IMAGES = 64
 

@@ -17,16 +17,18 @@ from typing import Any
 import torch
 
 from xfeat_cli.config import ExtractConfig, Mode
+from xfeat_cli.coordinates import upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
-from xfeat_cli.model.cores import in_order
-from xfeat_cli.model.devices import resolve_devices
-from xfeat_cli.model.extractor import XFeat
-from xfeat_cli.model.processor import usable_cores
-from xfeat_cli.store import Store, features_entry
+from xfeat_cli.machine.devices import resolve_devices
+from xfeat_cli.machine.processor import usable_cores
+from xfeat_cli.machine.threads import in_order
+from xfeat_cli.store.layout import features_entry
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
+from xfeat_cli.xfeat import XFeat
 
 
 def extract(
@@ -103,6 +105,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "top_k": config.features_per_image,
         "resize": config.resize,
         "reduction": "dct, area",  # what reduces an image to that size
+        "upright": "yes" if config.upright else "no",
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
         "masks": "yes" if masks else "no",
@@ -128,7 +131,7 @@ def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tup
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ProvenanceError(
             f"these images changed since their features were made: {', '.join(changed[:3])}{more}; "
-            "use --overwrite to start again, or another output name"
+            "use overwrite=True to start again, or another output name"
         )
     return todo, done
 
@@ -153,7 +156,7 @@ def _detected_by_workers(
     (xfeat,) = extractors
 
     def work(file: ImageFile) -> tuple[Photo, Features]:
-        photo = read_photo(file, xfeat.config.resize, masks)
+        photo = read_photo(file, xfeat.config.resize, masks, upright=xfeat.config.upright)
         return photo, xfeat.detect_photos([photo])[0]
 
     for file, future in in_order(work, files, workers):
@@ -178,7 +181,7 @@ def _detected_in_batches(
         finally:
             free.put(xfeat)
 
-    photos = _photos(files, extractors[0].config.resize, masks, workers, tally)
+    photos = _photos(files, extractors[0].config, masks, workers, tally)
     batches = _batches(photos, min(xfeat.batch_size for xfeat in extractors))
     with closing(in_order(work, batches, len(extractors))) as done, closing(photos):
         for batch, future in done:
@@ -213,10 +216,14 @@ def _detect(photos: list[Photo], xfeat: XFeat) -> list[Features | ImageError]:
 
 
 def _photos(
-    files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally
+    files: list[ImageFile], config: ExtractConfig, masks: Path | None, workers: int, tally: Tally
 ) -> Generator[Photo, None, None]:
     """Decoded photographs in the files' order, at most a few ahead."""
-    for file, future in in_order(lambda file: read_photo(file, resize, masks), files, workers):
+
+    def work(file: ImageFile) -> Photo:
+        return read_photo(file, config.resize, masks, upright=config.upright)
+
+    for file, future in in_order(work, files, workers):
         try:
             yield future.result()
         except ImageError as error:
@@ -233,6 +240,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
             "image_mtime_ns": photo.file_mtime_ns,
             "image_digest": photo.digest,
             "mask_digest": photo.mask_digest,
+            "orientation": photo.orientation,
         },
         {"keypoints": {"uncertainty": _uncertainty(photo)}},
     )
@@ -240,7 +248,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
 
 def _uncertainty(photo: Photo) -> float:
     """One pixel of the image that the network saw, in stored-image pixels."""
-    return photo.shown[0] / photo.gray.shape[1]
+    return upright_size(photo.shown, photo.orientation)[0] / photo.gray.shape[1]
 
 
 def _report(photo: Photo, features: Features) -> Report:

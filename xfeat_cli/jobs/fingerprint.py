@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from xfeat_cli.store import FeaturesReader, KeypointsReader, MatchesReader
+from xfeat_cli.store.reader import FeaturesReader, KeypointsReader, MatchesReader
 
 _BYTES = 8
 

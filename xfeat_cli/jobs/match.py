@@ -9,22 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xfeat_cli.config import MatchConfig, MatcherKind, Precision
+from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
-from xfeat_cli.jobs.lighterglue import LighterGlueMatcher
-from xfeat_cli.jobs.matcher import SHARED_IMAGES, Matcher
+from xfeat_cli.jobs.matchers import MATCHERS
+from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
-from xfeat_cli.model.allocation import give_back_freed_memory
-from xfeat_cli.pair_names import colliding_pairs
-from xfeat_cli.pairs import Pair, read_pairs, unique
-from xfeat_cli.store import (
-    MATCHES,
-    SEMI_DENSE_MATCHES,
-    FeaturesReader,
-    Store,
-    pair_name,
-)
+from xfeat_cli.machine.memory import give_back_freed_memory
+from xfeat_cli.pairing.lists import read_pairs, unique
+from xfeat_cli.store.layout import MATCHES, SEMI_DENSE_MATCHES
+from xfeat_cli.store.names import colliding_pairs, pair_name
+from xfeat_cli.store.reader import FeaturesReader
+from xfeat_cli.store.writer import Store
+from xfeat_cli.types import Pair
 
 _PAIRS_BETWEEN_TRIMS = 64
 
@@ -49,14 +46,13 @@ def match(
     Raises UsageError, PairsError, StoreError, WeightsError.
     """
     started = time.monotonic()
-    config = _checked(replace(config or MatchConfig(), **options))
+    config = replace(config or MatchConfig(), **options)
     features, output = Path(features), Path(output)
     if output.absolute() == features.absolute():
-        raise UsageError(f"{output}: features and matches must be two files; give another --output")
+        raise UsageError(f"{output}: features and matches must be two files; give another output")
     wanted = read_pairs(Path(pairs)) if isinstance(pairs, (str, Path)) else unique(pairs)
     with FeaturesReader(features) as reader:
-        kind_of = LighterGlueMatcher if config.matcher is MatcherKind.LIGHTERGLUE else Matcher
-        matcher: LighterGlueMatcher | Matcher = kind_of(reader, config)
+        matcher = MATCHERS[config.matcher](reader, config)
         known, unknown = _split_known(wanted, reader)
         colliding = _collisions(known)
         summary = Summary(str(output), device=",".join(map(str, matcher.devices)), precision=matcher.precision.value)
@@ -84,22 +80,6 @@ def match(
             conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
-
-
-def _checked(config: MatchConfig) -> MatchConfig:
-    try:
-        config = replace(config, precision=Precision(config.precision), matcher=MatcherKind(config.matcher))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if config.min_cossim is not None and not -1 <= config.min_cossim <= 1:
-        raise UsageError(f"min_cossim is {config.min_cossim}; it must be in [-1, 1], -1 = no threshold")
-    if not 0 < config.ratio <= 1:
-        raise UsageError(f"ratio is {config.ratio}; it must be in (0, 1], 1 = no test")
-    if config.min_confidence is not None and not 0 <= config.min_confidence <= 1:
-        raise UsageError(f"min_confidence is {config.min_confidence}; it must be in [0, 1]")
-    if not 0 <= config.min_score < 1:
-        raise UsageError(f"min_score is {config.min_score}; it must be in [0, 1)")
-    return config
 
 
 def _split_known(pairs: list[Pair], reader: FeaturesReader) -> tuple[list[Pair], list[tuple[Pair, str]]]:
@@ -148,7 +128,7 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
         for i, name in enumerate(names):
             if attributes.get(f"digest{i}") != _digest(reader, name):
                 raise ProvenanceError(
-                    f"{store.path} holds matches of another version of {name}; use --overwrite to start again"
+                    f"{store.path} holds matches of another version of {name}; use overwrite=True to start again"
                 )
     return todo, done
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from xfeat_cli.jobs.progress import Summary
-from xfeat_cli.store import Store
+from xfeat_cli.store.writer import Store
 
 
 class Writer:

@@ -2,12 +2,12 @@
 
 kornia normalises a keypoint as (p − size / 2) / (max(size) / 2), which is right for pixels counted from the corner of
 the image, so ours move by half a pixel on their way in. (The network sees differences of positions only, so a common
-shift changes nothing but keeps points at the border inside kornia's [−1, 1].)
+shift changes nothing but keeps points at the border inside kornia's [−1, 1].) LighterGlue learned from upright
+photographs, so it is given the points where the network saw them.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xfeat_cli.coordinates import to_colmap
+from xfeat_cli.coordinates import to_colmap, to_upright, upright_size
 from xfeat_cli.errors import UsageError
+from xfeat_cli.model.lighterglue_state import DERIVED, DESCRIPTOR, HEADS, LAYERS, WIDTH
 from xfeat_cli.types import Features, Matches
-
-DESCRIPTOR = 64
-_WIDTH, _LAYERS, _HEADS = 96, 6, 1
 
 PRUNING = 0.95
 """The authors' `width_confidence`: points that a layer is this sure have no partner are dropped from the later ones."""
@@ -29,69 +27,11 @@ PRUNING = 0.95
 BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 1}
 """Pairs matched at once. A batch cannot prune, for each pair would keep another number of points."""
 
-_PREFIX = "matcher."
-_OLD_NAME = re.compile(r"(self_attn|cross_attn)\.(\d+)\.(.+)")
-_DERIVED = "confidence_thresholds"
-"""A buffer that kornia computes itself; the released file has none."""
-
-
-def is_lighterglue(names: Sequence[str]) -> bool:
-    """Whether tensors of these names are a LightGlue matcher's, in the authors' naming or kornia's."""
-    return any(name.removeprefix(_PREFIX).startswith("log_assignment.") for name in names)
-
-
-def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The matcher's tensors of a file under the names that kornia gives them.
-
-    The released file puts `matcher.` before them, names blocks in LightGlue's first manner, and brings the extractor
-    that it was trained with, which is left out.
-    """
-    prefixed = any(name.startswith(_PREFIX) for name in state)
-    renamed = {}
-    for name, tensor in state.items():
-        if prefixed and not name.startswith(_PREFIX):
-            continue
-        bare = name.removeprefix(_PREFIX)
-        old = _OLD_NAME.fullmatch(bare)
-        renamed[f"transformers.{old[2]}.{old[1]}.{old[3]}" if old else bare] = tensor
-    renamed.pop(_DERIVED, None)
-    return renamed
-
-
-def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors that `rename` must give, without kornia."""
-    width = _WIDTH
-    shapes: dict[str, tuple[int, ...]] = {
-        **_linear("input_proj", width, DESCRIPTOR),
-        "posenc.Wr.weight": (width // _HEADS // 2, 2),
-    }
-    for layer in range(_LAYERS):
-        for block, first, second, last in (
-            ("self_attn", ("Wqkv", 3 * width), None, "out_proj"),
-            ("cross_attn", ("to_qk", width), ("to_v", width), "to_out"),
-        ):
-            at = f"transformers.{layer}.{block}"
-            for name, rows in filter(None, (first, second)):
-                shapes |= _linear(f"{at}.{name}", rows, width)
-            shapes |= _linear(f"{at}.{last}", width, width)
-            shapes |= _linear(f"{at}.ffn.0", 2 * width, 2 * width)
-            shapes |= {f"{at}.ffn.1.{part}": (2 * width,) for part in ("weight", "bias")}
-            shapes |= _linear(f"{at}.ffn.3", width, 2 * width)
-        shapes |= _linear(f"log_assignment.{layer}.matchability", 1, width)
-        shapes |= _linear(f"log_assignment.{layer}.final_proj", width, width)
-        if layer < _LAYERS - 1:
-            shapes |= _linear(f"token_confidence.{layer}.token.0", 1, width)
-    return shapes
-
-
-def _linear(name: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
-
 
 class LighterGlue:
     """The matcher on a device.
 
-    state: tensors named and shaped as `expected_shapes` says. min_score: least probability of a match, in [0, 1).
+    state: tensors as `model.lighterglue_state` names and shapes them. min_score: least probability of a match, [0, 1).
     batch_size: most pairs matched at once; 1 = with pruning. Raises UsageError when kornia is missing.
     """
 
@@ -100,7 +40,7 @@ class LighterGlue:
             from kornia.feature.lightglue import LightGlue
         except ImportError as error:
             raise UsageError(
-                f"--matcher lighterglue needs kornia ({error}); install it with: pip install 'xfeat-cli[lighterglue]'"
+                f"matcher=lighterglue needs kornia ({error}); install it with: pip install 'xfeat-cli[lighterglue]'"
             ) from None
         self.batch_size = batch_size
         self.pruning = PRUNING if batch_size == 1 else -1.0
@@ -108,14 +48,14 @@ class LighterGlue:
         self._network = LightGlue(
             None,  # type: ignore[arg-type]
             input_dim=DESCRIPTOR,
-            descriptor_dim=_WIDTH,
-            n_layers=_LAYERS,
-            num_heads=_HEADS,
+            descriptor_dim=WIDTH,
+            n_layers=LAYERS,
+            num_heads=HEADS,
             depth_confidence=-1,
             width_confidence=self.pruning,
             filter_threshold=min_score,
         )
-        self._network.load_state_dict({_DERIVED: self._network.confidence_thresholds, **state})
+        self._network.load_state_dict({DERIVED: self._network.confidence_thresholds, **state})
         self._network.eval().requires_grad_(False).to(device)
 
     @torch.inference_mode()
@@ -136,8 +76,8 @@ class LighterGlue:
         ]
 
     def _input(self, images: Sequence[Features]) -> dict[str, Any]:
-        sizes = np.array([features.image_size for features in images], np.float32)
-        points = np.stack([to_colmap(features.keypoints) for features in images]).astype(np.float32)
+        sizes = np.array([upright_size(features.image_size, features.orientation) for features in images], np.float32)
+        points = np.stack([to_colmap(_upright_points(features)) for features in images]).astype(np.float32)
         # Points of other tools may lie outside the image, which kornia refuses.
         points = np.clip(points, 0, sizes[:, None])
         descriptors = torch.stack([torch.from_numpy(features.descriptors).float() for features in images])
@@ -146,3 +86,8 @@ class LighterGlue:
             "descriptors": F.normalize(descriptors.to(self._device), dim=2),
             "image_size": torch.from_numpy(sizes).to(self._device),
         }
+
+
+def _upright_points(features: Features) -> np.ndarray:
+    x, y = features.keypoints.T
+    return np.stack(to_upright(x, y, features.image_size, features.orientation), 1)

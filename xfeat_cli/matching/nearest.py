@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xfeat_cli.matching.threads import single_threaded_pool
+from xfeat_cli.machine.threads import single_threaded_pool
 from xfeat_cli.types import Matches
 
 _TILE_ROWS, _TILE_COLUMNS = 256, 2048

@@ -14,21 +14,23 @@ import os
 import time
 import urllib.error
 import urllib.request
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 import platformdirs
 
-from xfeat_cli import __version__
 from xfeat_cli.errors import WeightsError
+from xfeat_cli.files import whole_file
+from xfeat_cli.version import __version__
 
 logger = logging.getLogger(__name__)
 
 NETWORK, MATCHER = "network", "matcher"
+
+MATCHER_WEIGHTS = "lighterglue"
+"""The name of the matcher's weights unless others are given."""
 
 MAX_BYTES = 64 * 2**20
 PAUSES_S = (1.0, 3.0)
@@ -140,27 +142,13 @@ def fetch(
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
+        with whole_file(path, kind=None) as file:
             file.write(data)
     except OSError as error:
         raise WeightsError(
             f"{path}: cannot be written: {error.strerror or error}; set XFEAT_HOME to a folder that can be written"
         ) from error
     return Fetched(path, downloaded=True)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears at `path` when the block ends well, and not at all when it raises."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _get_patiently(
@@ -246,4 +234,4 @@ def _git_blob_id(data: bytes) -> str:
 
 
 def _by_hand(entry: Download, path: Path) -> str:
-    return f"Download {entry.url} by hand and put it at {path}, or use --weights PATH with a file you have"
+    return f"Download {entry.url} by hand and put it at {path}, or use weights=PATH with a file you have"

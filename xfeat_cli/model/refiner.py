@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import WeightsError
-from xfeat_cli.model.allocation import keep_freed_memory
+from xfeat_cli.machine.memory import keep_freed_memory
 from xfeat_cli.model.network import Refiner
 from xfeat_cli.model.weights import Weights, WeightsInfo
 
@@ -22,7 +22,7 @@ def require_refiner(info: WeightsInfo) -> None:
     if not info.has_refiner:
         raise WeightsError(
             f"{info.path}: these weights have no match refiner, which semi-dense matching needs; "
-            "use --mode sparse, or weights with a refiner (`xfeat weights list`)"
+            "use mode=sparse, or weights with a refiner (`xfeat weights list`)"
         )
 
 

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError
-from xfeat_cli.matching.labels import LABELS
-from xfeat_cli.model import heatmap, openvino_network
-from xfeat_cli.model.allocation import keep_freed_memory
+from xfeat_cli.machine.devices import network_precision, resolve_device
+from xfeat_cli.machine.memory import keep_freed_memory
+from xfeat_cli.machine.processor import usable_cores
+from xfeat_cli.model import openvino_network
+from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.openvino_network import OpenVinoNetwork
-from xfeat_cli.model.processor import multiplies_bf16, usable_cores
 from xfeat_cli.model.refiner import BlockedRefiner, require_refiner
 from xfeat_cli.model.torch_network import TorchNetwork, folded_network
 from xfeat_cli.model.weights import Weights, WeightsInfo
@@ -25,60 +26,23 @@ _BATCH_SIZE = {"cpu": 1, "cuda": 16, "mps": 4}
 """On a CPU a batch gains nothing once the network is channels-last (measured), and costs memory."""
 
 
-def resolve_device(name: str) -> torch.device:
-    """auto, cpu, cuda, cuda:N or mps → a device that is there. Raises UsageError."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps") from None
-    if device.type not in _BATCH_SIZE:
-        raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {name}: this torch sees no CUDA device; use cpu, or install torch for CUDA")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: there are only {torch.cuda.device_count()} CUDA devices, from cuda:0")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError(f"--device {name}: this torch sees no Apple GPU; use --device cpu")
-    return device
-
-
-def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """auto → fp16 on CUDA, fp32 elsewhere. Raises UsageError for a precision the device does not run."""
-    if precision is Precision.AUTO:
-        return Precision.FP16 if device.type == "cuda" else Precision.FP32
-    if precision is Precision.FP16 and device.type == "cpu":
-        raise UsageError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-    return precision
-
-
-def network_precision(precision: Precision, device: torch.device) -> Precision:
-    """As `resolve_precision`, but auto → bf16 on a CPU that multiplies it. Raises UsageError."""
-    if precision is Precision.AUTO and device.type == "cpu" and multiplies_bf16():
-        return Precision.BF16
-    return resolve_precision(precision, device)
-
-
 def resolve_backend(backend: Backend, device: torch.device, precision: Precision) -> Backend:
     """auto → OpenVINO on a CPU where it is installed and computes in the precision, else torch. Raises UsageError."""
     if backend is Backend.TORCH:
         return backend
     reason = _not_with_openvino(device, precision)
     if reason and backend is Backend.OPENVINO:
-        raise UsageError(f"--backend openvino: {reason}")
+        raise UsageError(f"backend=openvino: {reason}")
     return Backend.TORCH if reason else Backend.OPENVINO
 
 
 def _not_with_openvino(device: torch.device, precision: Precision) -> str:
     if device.type != "cpu":
-        return "it runs on the CPU here; add --device cpu"
+        return "it runs on the CPU here; add device=cpu"
     if not openvino_network.is_installed():
         return "not installed; pip install 'xfeat-cli[openvino]'"
     if precision is Precision.BF16 and not openvino_network.runs_bf16():
-        return "this processor does not multiply bf16; use --precision fp32"
+        return "this processor does not multiply bf16; use precision=fp32"
     return ""
 
 
@@ -124,9 +88,7 @@ class Runtime:
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
         """The heads that keypoints need: prepared images (B, 1, H, W) → descriptors, heatmap (B, H, W) averaged over
         `grids` grids of cells, reliability."""
-        features, logits, reliability = self._network.heads(image)
-        first = heatmap.from_logits(logits)
-        return features, heatmap.averaged(first, self._network.keypoint_logits, image, grids), reliability
+        return self._network.sparse_heads(image, grids)
 
     @torch.inference_mode()
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:

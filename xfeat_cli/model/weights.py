@@ -1,4 +1,4 @@
-"""Weights: locate, verify, load, save.
+"""Weights by name or path: locate, load, save, verify.
 
 A name is a shipped file's stem, `default`, or a download (`official`; `lighterglue`, a matcher, no network); anything
 else is a path. Shipped and own weights are safetensors with metadata; the released `.pt` files load unchanged, and no
@@ -8,19 +8,20 @@ pickle is ever executed. torch is imported where tensors are read, so that `know
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xfeat_cli.errors import WeightsError
+from xfeat_cli.files import FileKind, whole_file
 from xfeat_cli.model import download
 from xfeat_cli.model.download import MATCHER, NETWORK
+from xfeat_cli.model.lighterglue_state import is_lighterglue
+from xfeat_cli.model.weights_file import READERS, REFINER, checked_matcher, checked_network, read_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -33,14 +34,8 @@ RELEASED_MIN_COSSIM = 0.82
 RELEASED_REFINER_LABELS = "corner"
 """What the answers of the authors' refiner mean, for weights whose metadata do not say."""
 
-MAX_BYTES = 256 * 2**20
-"""No file of these weights comes near this, not even a checkpoint with its optimizer."""
-
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SHIPPED_FOLDERS = (_PACKAGE / "shipped_weights", _PACKAGE.parent / "weights")
-
-_REFINER = "fine_matcher."
-_NESTED_UNDER = ("state_dict", "model")
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class WeightsInfo:
     sha256: of the file, 64 hex digits.
     metadata: of the safetensors file; empty for `.pt`.
     min_cossim: cosine threshold for matching that suits these weights, in [-1, 1].
-    refiner_labels: what the refiner's answers mean, a name of `matching.labels.LABELS`.
+    refiner_labels: what the refiner's answers mean, a name of `model.labels.LABELS`.
     parameters: learned numbers; batch norm statistics are not counted.
     kind: `network` for XFeat's, `matcher` for LighterGlue's, which has neither refiner nor cosine threshold.
     """
@@ -119,7 +114,7 @@ def locate(name_or_path: str) -> Path:
         return path
     if os.path.exists(name):
         return Path(name)
-    if os.path.dirname(name) or Path(name).suffix in _READERS:
+    if os.path.dirname(name) or Path(name).suffix in READERS:
         raise WeightsError(f"{name}: no such weights file")
     names = ", ".join(weights.name for weights in known()) or "none, reinstall xfeat"
     raise WeightsError(
@@ -136,9 +131,7 @@ def load(name_or_path: str) -> Weights:
     """
     weights = _open(name_or_path)
     if weights.info.kind == MATCHER:
-        raise WeightsError(
-            f"{weights.info.path}: a matcher, not a network: give it to `xfeat match --matcher lighterglue`"
-        )
+        raise WeightsError(f"{weights.info.path}: a matcher, not a network: match with matcher=lighterglue")
     return weights
 
 
@@ -149,9 +142,7 @@ def load_matcher(name_or_path: str) -> Weights:
     """
     weights = _open(name_or_path)
     if weights.info.kind != MATCHER:
-        raise WeightsError(
-            f"{weights.info.path}: a network, not a matcher; leave --weights out to use the downloaded matcher"
-        )
+        raise WeightsError(f"{weights.info.path}: a network, not a matcher; weights=None uses the downloaded matcher")
     return weights
 
 
@@ -163,22 +154,20 @@ def describe(name_or_path: str) -> WeightsInfo:
 def _open(name_or_path: str) -> Weights:
     """The one place where a weights file is opened."""
     path = locate(name_or_path)
-    reader = _READERS.get(path.suffix.lower())
-    data = _read(path)
+    reader = READERS.get(path.suffix.lower())
+    data = read_bytes(path)
     if reader is None:
-        raise WeightsError(f"{path}: weights must be a file ending in {', '.join(_READERS)}")
+        raise WeightsError(f"{path}: weights must be a file ending in {', '.join(READERS)}")
     tensors, metadata = reader(path, data)
-    from xfeat_cli.matching.lighterglue import is_lighterglue
-
     kind = MATCHER if is_lighterglue([str(name) for name in tensors]) else NETWORK
-    state = _checked_matcher(path, tensors) if kind == MATCHER else _checked(path, tensors)
+    state = checked_matcher(path, tensors) if kind == MATCHER else checked_network(path, tensors)
     entry = _download_at(path)
     info = WeightsInfo(
         name=entry.name if entry else path.stem,
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
         metadata=metadata,
-        has_refiner=any(name.startswith(_REFINER) for name in state),
+        has_refiner=any(name.startswith(REFINER) for name in state),
         min_cossim=-1.0 if kind == MATCHER else _min_cossim(path, metadata),
         refiner_labels=_refiner_labels(path, metadata),
         parameters=_count(state),
@@ -189,8 +178,8 @@ def _open(name_or_path: str) -> Weights:
 
 def in_memory(state: Mapping[str, torch.Tensor], path: Path, refiner_labels: str) -> Weights:
     """Weights that are not in a file yet; `path` is where they may be written. Raises WeightsError like `load`."""
-    checked = _checked(path, state)
-    has_refiner = any(name.startswith(_REFINER) for name in checked)
+    checked = checked_network(path, state)
+    has_refiner = any(name.startswith(REFINER) for name in checked)
     info = WeightsInfo(path.stem, path, "", {}, has_refiner, RELEASED_MIN_COSSIM, refiner_labels, _count(checked))
     return Weights(info, checked)
 
@@ -229,9 +218,9 @@ def save(path: Path, state: Mapping[str, torch.Tensor], metadata: dict[str, str]
         raise WeightsError(f"{path}: weights are saved as .safetensors")
     _min_cossim(path, metadata)
     _refiner_labels(path, metadata)
-    data = safetensors.save(_checked(path, state), metadata)
+    data = safetensors.save(checked_network(path, state), metadata)
     try:
-        with download.whole_file(path) as file:
+        with whole_file(path, FileKind.SAFETENSORS) as file:
             file.write(data)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -249,112 +238,6 @@ def _shipped() -> dict[str, Path]:
 def _download_at(path: Path) -> download.Download | None:
     here = path.resolve()
     return next((entry for entry in download.DOWNLOADS if download.cached_path(entry).resolve() == here), None)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise WeightsError(f"{path}: a folder, not a weights file")
-        if not path.is_file():
-            raise WeightsError(f"{path}: not a regular file")
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise WeightsError(f"{path}: {size >> 20} MiB, so these are not weights of xfeat")
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not data:
-        raise WeightsError(f"{path}: the file is empty")
-    return data
-
-
-def _read_safetensors(path: Path, data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    from safetensors import torch as safetensors
-
-    try:
-        tensors = safetensors.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except Exception as error:  # a damaged file makes the parser raise anything
-        raise WeightsError(f"{path}: damaged, or no safetensors file: {_first_line(error)}") from error
-    return tensors, header.get("__metadata__", {})
-
-
-def _read_checkpoint(path: Path, data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    import torch
-
-    try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes the parser raise anything
-        raise WeightsError(
-            f"{path}: damaged, or it holds more than tensors, which xfeat never executes: {_first_line(error)}"
-        ) from error
-    for key in _NESTED_UNDER:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: holds a {type(content).__name__}, not named tensors")
-    strangers = [name for name, value in content.items() if not _is_plain(value)]
-    if strangers:
-        raise WeightsError(f"{path}: should be plain tensors and are not: {_listed(strangers)}")
-    return content, {}
-
-
-def _is_plain(value: object) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
-
-
-_READERS = {".safetensors": _read_safetensors, ".pt": _read_checkpoint, ".pth": _read_checkpoint}
-
-
-def _checked(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors as the network wants them, or a WeightsError that names those which are wrong."""
-    state = {str(name): tensor for name, tensor in tensors.items() if not str(name).endswith("num_batches_tracked")}
-    expected = _expected_shapes(with_refiner=any(name.startswith(_REFINER) for name in state))
-    return _as_expected(path, state, expected, "this network")
-
-
-def _checked_matcher(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """As `_checked`, of LighterGlue, under kornia's names."""
-    from xfeat_cli.matching.lighterglue import expected_shapes, rename
-
-    state = rename({str(name): tensor for name, tensor in tensors.items()})
-    return _as_expected(path, state, expected_shapes(), "LighterGlue")
-
-
-def _as_expected(
-    path: Path, state: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], owner: str
-) -> dict[str, torch.Tensor]:
-    missing = [name for name in expected if name not in state]
-    unexpected = [name for name in state if name not in expected]
-    misshapen = [
-        f"{name} {tuple(tensor.shape)} instead of {expected[name]}"
-        for name, tensor in state.items()
-        if name in expected and tuple(tensor.shape) != expected[name]
-    ]
-    unreal = [name for name, tensor in state.items() if not tensor.is_floating_point()]
-    problems = [("missing", missing), ("unexpected", unexpected), ("of the wrong shape", misshapen)]
-    problems.append(("not floating-point", unreal))
-    if not any(names for _, names in problems):
-        state = {name: tensor.detach().cpu().float().contiguous() for name, tensor in state.items()}
-        problems.append(("NaN or infinite", [name for name, tensor in state.items() if not tensor.isfinite().all()]))
-    found = "; ".join(f"{problem}: {_listed(names)}" for problem, names in problems if names)
-    if found:
-        raise WeightsError(f"{path}: not weights of {owner}; {found}")
-    return state
-
-
-def _expected_shapes(with_refiner: bool) -> dict[str, tuple[int, ...]]:
-    import torch
-
-    from xfeat_cli.model.network import Refiner, XFeatNetwork
-
-    with torch.device("meta"):
-        state = XFeatNetwork().state_dict()
-        if with_refiner:
-            state |= Refiner().state_dict()
-    return {name: tuple(t.shape) for name, t in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _min_cossim(path: Path, metadata: dict[str, str]) -> float:
@@ -375,13 +258,3 @@ def _refiner_labels(path: Path, metadata: dict[str, str]) -> str:
     if name not in (known := ("corner", "centre")):
         raise WeightsError(f"{path}: refiner_labels in its metadata is {name!r}, not {' or '.join(known)}")
     return name
-
-
-def _listed(names: list[Any]) -> str:
-    shown = ", ".join(str(name) for name in names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

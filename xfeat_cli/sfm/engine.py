@@ -5,13 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from xfeat_cli.errors import XFeatError
+from xfeat_cli.errors import SfmError
 
 OLDEST = 4
-
-
-class SfmError(XFeatError):
-    """A database or a reconstruction cannot be made."""
 
 
 @cache

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from xfeat_cli.errors import UsageError
-from xfeat_cli.pair_names import resolve
+from xfeat_cli.sfm.config import VerificationConfig
 from xfeat_cli.sfm.engine import pycolmap, version
-from xfeat_cli.sfm_config import ColmapConfig
-from xfeat_cli.store import MATCHES, KeypointsReader, MatchesReader, Store, matches_entry
+from xfeat_cli.store.layout import MATCHES, matches_entry
+from xfeat_cli.store.names import resolve
+from xfeat_cli.store.reader import KeypointsReader, MatchesReader
+from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Matches
 
 MOST_TRIALS = 2000
@@ -29,7 +31,7 @@ class VerificationSummary:
     inliers: int
 
 
-def verify(database: Path, config: ColmapConfig) -> VerificationSummary:
+def verify(database: Path, config: VerificationConfig) -> VerificationSummary:
     """Estimate the two-view geometry of every matched pair of a database; pairs that have one are left as they are."""
     engine = pycolmap()
     verifier = engine.GeometricVerifierOptions()

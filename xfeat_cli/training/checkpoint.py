@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from xfeat_cli.errors import TrainingError
+from xfeat_cli.files import FileKind, whole_file
 
 FILE = "checkpoint.pt"
 
@@ -19,15 +19,10 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     Raises TrainingError when it cannot be written; the one before is then still there.
     """
     path = folder / FILE
-    beside = path.with_suffix(".partial")
     try:
-        with open(beside, "wb") as file:
+        with whole_file(path, FileKind.CHECKPOINT) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
     except (OSError, RuntimeError) as error:
-        beside.unlink(missing_ok=True)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise TrainingError(
             f"{path} cannot be written ({reason}); the checkpoint before is kept: make room and run the command again"
@@ -43,7 +38,7 @@ def load(folder: Path) -> dict[str, Any] | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the parser raise anything
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TrainingError(f"{path}: damaged ({first_line}); start again with --overwrite") from None
+        raise TrainingError(f"{path}: damaged ({first_line}); start again with overwrite=True") from None
     if not isinstance(state, dict):
-        raise TrainingError(f"{path}: no checkpoint of a training run; start again with --overwrite")
+        raise TrainingError(f"{path}: no checkpoint of a training run; start again with overwrite=True")
     return state

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from xfeat_cli.coordinates import pixel_to_cell
-from xfeat_cli.matching.labels import Labels
+from xfeat_cli.model.labels import Labels
 from xfeat_cli.model.network import CELL
 from xfeat_cli.synthesis.geometry import to_grid
 

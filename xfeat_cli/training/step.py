@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from xfeat_cli.config import ExtractConfig
-from xfeat_cli.matching.labels import CENTRE
 from xfeat_cli.model import heatmap
 from xfeat_cli.model.decode import prepare
+from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL, Refiner, XFeatNetwork
 from xfeat_cli.synthesis.geometry import Strength
 from xfeat_cli.synthesis.light import Light

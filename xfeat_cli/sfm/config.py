@@ -1,0 +1,102 @@
+"""Every default of reconstruction and its meaning, one config a stage; as `config`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from xfeat_cli.config import ExtractConfig, MatchConfig, convert, require, require_whole
+from xfeat_cli.pairing.config import PairConfig
+
+MOST_SEED = 2**31 - 1
+"""COLMAP keeps seeds as 32-bit numbers."""
+
+
+class CameraSharing(str, Enum):
+    """Which images one camera took: one for all, one a folder, one for those whose EXIF says so, one each.
+
+    The first two make another camera for each size of images, such as those taken upright.
+    """
+
+    SINGLE = "single"
+    PER_FOLDER = "per-folder"
+    AUTO = "auto"
+    PER_IMAGE = "per-image"
+
+
+class Mapper(str, Enum):
+    INCREMENTAL = "incremental"
+    GLOBAL = "global"
+
+
+@dataclass(frozen=True)
+class AggregateConfig:
+    """How the points of many semi-dense pairs become keypoints.
+
+    radius: points of one image within this distance of a keypoint become that keypoint; stored-image px.
+    """
+
+    radius: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(0 < self.radius < float("inf"), "radius", self.radius, "more than 0 px")
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """Which cameras a database holds. model: COLMAP's name. sharing: which images share a camera."""
+
+    model: str = "SIMPLE_RADIAL"
+    sharing: CameraSharing = CameraSharing.AUTO
+
+    def __post_init__(self) -> None:
+        convert(self, sharing=CameraSharing)
+
+
+@dataclass(frozen=True)
+class VerificationConfig:
+    """How two-view geometries are estimated. threads: −1 = all. seed: of the random choices."""
+
+    threads: int = -1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_whole("threads", self.threads, -1, 1024)
+        require_whole("seed", self.seed, 0, MOST_SEED)
+
+
+@dataclass(frozen=True)
+class MappingConfig:
+    """How a verified database becomes models.
+
+    mapper: COLMAP's incremental or global (GLOMAP) mapper.
+    refine_principal_point: estimate the principal points too, when all else is mapped; without it they stay in the
+        image centres, and a real camera's, some pixels off, turns every pose. Needs a camera shared by many images that
+        look in different directions; with few it trades the poses for it.
+    threads: −1 = all.
+    seed: of the random choices. The same seed and threads give the same model; where several threads add up large
+        models (incremental: from 50,000 residuals on; global), it differs in the last digits.
+    """
+
+    mapper: Mapper = Mapper.INCREMENTAL
+    refine_principal_point: bool = False
+    threads: int = -1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        convert(self, mapper=Mapper)
+        require_whole("threads", self.threads, -1, 1024)
+        require_whole("seed", self.seed, 0, MOST_SEED)
+
+
+@dataclass(frozen=True)
+class SfmConfig:
+    """How a folder of photographs becomes a reconstruction: a config for each stage."""
+
+    extraction: ExtractConfig = field(default_factory=ExtractConfig)
+    pairing: PairConfig = field(default_factory=PairConfig)
+    matching: MatchConfig = field(default_factory=MatchConfig)
+    aggregation: AggregateConfig = field(default_factory=AggregateConfig)
+    cameras: CameraConfig = field(default_factory=CameraConfig)
+    verification: VerificationConfig = field(default_factory=VerificationConfig)
+    mapping: MappingConfig = field(default_factory=MappingConfig)

@@ -1,0 +1,151 @@
+"""The HDF5 layout: kinds of files, what an entry holds, which values are believed.
+
+An entry is a group that directly holds datasets: an image's features, or a pair's matches. hloc reads these files
+unmodified. It takes every dataset's parent for an image and every dataset in there for a tensor, so all else (options,
+weights, fingerprints) goes into attributes, of the root or of an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xfeat_cli.types import Features, Matches, PointMatches
+
+FORMAT_VERSION = 1
+FEATURES = "features"
+SEMI_DENSE_FEATURES = "semi-dense features"
+KEYPOINTS = "keypoints"
+"""Keypoints without descriptors, shared by many pairs: what aggregation makes."""
+MATCHES = "matches"
+SEMI_DENSE_MATCHES = "semi-dense matches"
+
+REQUIRED_DATASETS = {
+    FEATURES: ("keypoints", "descriptors"),
+    SEMI_DENSE_FEATURES: ("keypoints", "descriptors", "scales"),
+    KEYPOINTS: ("keypoints",),
+    MATCHES: ("matches0", "matching_scores0"),
+    SEMI_DENSE_MATCHES: ("keypoints0", "keypoints1", "scores"),
+}
+"""What an entry must hold to be complete. hloc's own files may hold no more than this."""
+
+# Claims beyond these are damage or malice: a 300-megapixel image has 4.7 million network cells.
+MAX_ROWS = 10_000_000
+MAX_BYTES = 4 << 30
+
+HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises for a damaged file, depending on where the damage is."""
+
+Attribute = str | int | float
+
+
+def partial_path(path: Path) -> Path:
+    """Where `path` is written until the job that writes it has finished."""
+    return path.with_name(path.name + ".partial")
+
+
+def features_entry(features: Features, *, half: bool = True) -> dict[str, np.ndarray]:
+    """Datasets of an image.
+
+    keypoints (N, 2) float32, descriptors (D, N) float16 (float32 unless `half`), scores (N,) float32,
+    image_size (2,) int32 width and height, and scales (N,) float32 when semi-dense.
+    """
+    datasets = {
+        **keypoints_entry(features.keypoints, features.scores, features.image_size),
+        "descriptors": np.ascontiguousarray(features.descriptors.T, np.float16 if half else np.float32),
+    }
+    if features.scales is not None:
+        datasets["scales"] = np.asarray(features.scales, np.float32)
+    return datasets
+
+
+def keypoints_entry(keypoints: np.ndarray, scores: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Datasets of an image without descriptors; as `features_entry`."""
+    return {
+        "keypoints": np.asarray(keypoints, np.float32),
+        "scores": np.asarray(scores, np.float32),
+        "image_size": np.asarray(image_size, np.int32),
+    }
+
+
+def matches_entry(matches: Matches, count0: int) -> dict[str, np.ndarray]:
+    """Datasets of a pair: matches0 (count0,) int32, −1 = unmatched, and matching_scores0 (count0,) float16.
+
+    count0: number of keypoints of image 0.
+    """
+    matches0 = np.full(count0, -1, np.int32)
+    scores0 = np.zeros(count0, np.float16)
+    matches0[matches.indices[:, 0]] = matches.indices[:, 1]
+    scores0[matches.indices[:, 0]] = matches.scores
+    return {"matches0": matches0, "matching_scores0": scores0}
+
+
+def point_matches_entry(matches: PointMatches) -> dict[str, np.ndarray]:
+    """Datasets of a semi-dense pair: keypoints0, keypoints1 (M, 2) float32 pixels and scores (M,) float32."""
+    return {
+        "keypoints0": np.asarray(matches.points0, np.float32),
+        "keypoints1": np.asarray(matches.points1, np.float32),
+        "scores": np.asarray(matches.scores, np.float32),
+    }
+
+
+def groups(h5: h5py.File) -> dict[str, tuple[str, ...]]:
+    """Every group but the root, with the names of the datasets it directly holds; "" stands for the root if it has any.
+
+    Only what the file itself holds: soft and external links are not followed.
+    """
+    found: dict[str, list[str]] = {}
+
+    def visit(raw_name: bytes, info: Any) -> None:
+        name = raw_name.decode("utf-8", "surrogateescape")
+        if info.type == h5py.h5o.TYPE_GROUP:
+            found.setdefault(name, [])
+        elif info.type == h5py.h5o.TYPE_DATASET:
+            group, _, key = name.rpartition("/")
+            found.setdefault(group, []).append(key)
+
+    h5py.h5o.visit(h5.id, visit, info=True)
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    return {group: known.setdefault(keys := tuple(sorted(names)), keys) for group, names in found.items()}
+
+
+def entries(h5: h5py.File) -> dict[str, tuple[str, ...]]:
+    """Every group that directly holds datasets, with their names; as `groups`."""
+    return {group: keys for group, keys in groups(h5).items() if keys}
+
+
+def guess_kind(found: Mapping[str, Iterable[str]]) -> str:
+    """Kind of a file that does not say: what most of its entries hold, or "unknown content"."""
+    for kind in (SEMI_DENSE_FEATURES, FEATURES, SEMI_DENSE_MATCHES, MATCHES, KEYPOINTS):
+        complete = sum({*REQUIRED_DATASETS[kind]}.issubset(keys) for keys in found.values())
+        if 2 * complete > len(found):
+            return kind
+    return "unknown content"
+
+
+def check_dataset(dataset: h5py.Dataset) -> str | None:
+    """What forbids reading a dataset of an untrusted file, or None."""
+    if dataset.external or dataset.is_virtual:
+        return "lies in another file"
+    if dataset.dtype.kind not in "fiu":
+        return f"holds {dataset.dtype}"
+    if max(dataset.shape or (0,)) > MAX_ROWS or dataset.nbytes > MAX_BYTES:
+        return f"claims the absurd shape {dataset.shape}"
+    if dataset.nbytes and not dataset.id.get_storage_size():
+        return "holds no data"
+    return None
+
+
+def python_attributes(item: h5py.HLObject) -> dict[str, Any]:
+    """Attributes as str, int, float, or nested lists of them."""
+    return {key: _python_value(value) for key, value in item.attrs.items()}
+
+
+def _python_value(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

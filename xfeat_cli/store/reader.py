@@ -1,0 +1,289 @@
+"""Readers of features, keypoints and matches files, of xfeat or of hloc.
+
+Files may come from anywhere: nothing outside them is opened and no absurd claim is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xfeat_cli.errors import StoreError
+from xfeat_cli.store.journal import JournaledFile, JournalError, journal_path
+from xfeat_cli.store.layout import (
+    FEATURES,
+    HDF5_ERRORS,
+    KEYPOINTS,
+    MATCHES,
+    REQUIRED_DATASETS,
+    SEMI_DENSE_FEATURES,
+    SEMI_DENSE_MATCHES,
+    check_dataset,
+    entries,
+    guess_kind,
+    partial_path,
+    python_attributes,
+)
+from xfeat_cli.store.names import pair_name
+from xfeat_cli.types import Features, Matches, PointMatches
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open for reading; an unfinished file as of its last commit, without touching it. Raises StoreError."""
+    path = Path(path)
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder, not an HDF5 file")
+    if not path.exists():
+        raise StoreError(_why_missing(path))
+    try:
+        if journal_path(path).exists():
+            return h5py.File(JournaledFile.open_read_only(path), "r")
+        return h5py.File(path, "r")
+    except (JournalError, *HDF5_ERRORS) as error:
+        if isinstance(error, PermissionError):
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        raise StoreError(f"{path} is not an HDF5 file, or is damaged: {error}") from error
+
+
+def _why_missing(path: Path) -> str:
+    if partial_path(path).exists():
+        return f"{path} is not finished yet ({partial_path(path).name} is): run the command that makes it again"
+    return f"{path} does not exist"
+
+
+def row_count(h5: h5py.File, name: str, key: str) -> int:
+    """Length of a dataset's first axis, without reading its data. Raises StoreError when it has none."""
+    try:
+        shape = h5py.h5d.open(h5.id, f"{name}/{key}".encode("utf-8", "surrogateescape")).shape
+        return int(shape[0])
+    except (IndexError, *HDF5_ERRORS) as error:
+        raise StoreError(f"{key} cannot be read ({error})") from error
+
+
+def describe_datasets(h5: h5py.File, name: str, keys: Iterable[str]) -> dict[str, str]:
+    """dtype and shape of an entry's datasets, for people: "float32 (4096, 2)"."""
+    described = {}
+    for key in keys:
+        try:
+            dataset = h5[name][key] if name else h5[key]
+            described[key] = f"{dataset.dtype} {dataset.shape}"
+        except HDF5_ERRORS as error:
+            described[key] = f"cannot be read ({error})"
+    return described
+
+
+def match_count(h5: h5py.File, name: str) -> int:
+    """Number of matches of an entry that holds matches0. Raises StoreError when it cannot be read."""
+    try:
+        dataset = h5[name]["matches0"]
+        problem = check_dataset(dataset)
+        if problem is None:
+            return int(np.count_nonzero(dataset[()] >= 0))
+    except HDF5_ERRORS as error:
+        problem = f"cannot be read ({error})"
+    raise StoreError(f"matches0 {problem}")
+
+
+class _Reader:
+    """What features and matches readers share: a file, its entries, checked arrays. A context manager."""
+
+    def __init__(self, path: Path, kinds: tuple[str, ...], command: str) -> None:
+        self.path = Path(path)
+        if not self.path.exists() and not partial_path(self.path).exists():
+            raise StoreError(f"{path} does not exist; run `{command}` first")
+        self._h5 = open_hdf5(self.path)
+        try:
+            self.attributes = python_attributes(self._h5)
+            found = entries(self._h5)
+        except HDF5_ERRORS as error:
+            self.close()
+            raise StoreError(f"{path} is damaged: {error}") from error
+        self.kind = str(self.attributes.get("xfeat_kind") or guess_kind(found))
+        if self.kind not in kinds:
+            self.close()
+            raise StoreError(f"{path} holds {self.kind}, not {' or '.join(kinds)}; run `{command}` first")
+        required = {*REQUIRED_DATASETS[self.kind]}
+        self._entries = {name: keys for name, keys in found.items() if name and required.issubset(keys)}
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._h5.close()
+
+    def names(self) -> list[str]:
+        """Names of the complete entries, sorted."""
+        return sorted(self._entries)
+
+    def entry_attributes(self, name: str) -> dict[str, Any]:
+        """Attributes of an entry as Python values. Raises KeyError when there is no such entry."""
+        if name not in self._entries:
+            raise KeyError(name)
+        return python_attributes(self._h5[name])
+
+    def _array(self, name: str, key: str, kinds: str, *shape: int | None) -> np.ndarray:
+        """A dataset whose dtype is one of `kinds` and whose shape is `shape`, None = any length."""
+        try:
+            dataset = self._h5[name][key]
+            problem = check_dataset(dataset)
+            if dataset.dtype.kind not in kinds:
+                problem = problem or f"holds {dataset.dtype}"
+            if len(dataset.shape) != len(shape) or any(
+                b not in (None, a) for a, b in zip(dataset.shape, shape, strict=True)
+            ):
+                problem = problem or f"has shape {dataset.shape}"
+            if problem is None:
+                return dataset[()]
+        except HDF5_ERRORS as error:
+            problem = f"cannot be read ({error})"
+        raise StoreError(f"{self.path}: {key} of {name!r} {problem}; make that entry again")
+
+
+class _ImagesReader(_Reader):
+    """What readers of features and of keypoints share."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def count(self, name: str) -> int:
+        """Number of keypoints of an image, without reading them. Raises KeyError, StoreError."""
+        if name not in self._entries:
+            raise KeyError(name)
+        return row_count(self._h5, name, "keypoints")
+
+    def image_size(self, name: str) -> tuple[int, int]:
+        """(width, height) of the stored image, (0, 0) where the file does not say. Raises KeyError, StoreError."""
+        if "image_size" not in self._entries[name]:
+            return 0, 0
+        width, height = self._array(name, "image_size", "iuf", 2)
+        return int(width), int(height)
+
+    def _keypoints(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """Keypoints, scores and image size."""
+        keys = self._entries[name]
+        keypoints = self._array(name, "keypoints", "f", None, 2).astype(np.float32, copy=False)
+        n = len(keypoints)
+        if not np.isfinite(keypoints).all():
+            raise StoreError(f"{self.path}: keypoints of {name!r} are not finite; make that entry again")
+        scores = self._array(name, "scores", "f", n) if "scores" in keys else np.ones(n)
+        return keypoints, scores.astype(np.float32, copy=False), self.image_size(name)
+
+
+class FeaturesReader(_ImagesReader):
+    """A finished features file, of xfeat or of hloc. A context manager.
+
+    kind: "features" or "semi-dense features". attributes: those of the root.
+
+    Raises StoreError when the file is missing, unfinished, damaged or of another kind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, (FEATURES, SEMI_DENSE_FEATURES), "xfeat extract")
+
+    def __enter__(self) -> FeaturesReader:
+        return self
+
+    def load(self, name: str) -> Features:
+        """Features of an image. keypoints float32; descriptors (N, D) float16 or float32 as stored.
+
+        Scores that are not stored are 1; an image size that is not stored is (0, 0); an orientation that is not stored,
+        or is none, is 1.
+
+        Raises KeyError when there is no such image, StoreError when its entry is damaged.
+        """
+        keypoints, scores, size = self._keypoints(name)
+        n = len(keypoints)
+        semi_dense = self.kind == SEMI_DENSE_FEATURES
+        return Features(
+            keypoints=keypoints,
+            scores=scores,
+            descriptors=np.ascontiguousarray(self._array(name, "descriptors", "f", None, n).T),
+            image_size=size,
+            scales=self._array(name, "scales", "f", n).astype(np.float32, copy=False) if semi_dense else None,
+            orientation=self._orientation(name),
+        )
+
+    def _orientation(self, name: str) -> int:
+        stated = python_attributes(self._h5[name]).get("orientation")
+        return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
+
+
+class KeypointsReader(_ImagesReader):
+    """The keypoints of a finished file of features or of keypoints; descriptors are not read. A context manager.
+
+    Raises StoreError as `FeaturesReader` does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, (FEATURES, SEMI_DENSE_FEATURES, KEYPOINTS), "xfeat extract")
+
+    def __enter__(self) -> KeypointsReader:
+        return self
+
+    def load(self, name: str) -> Features:
+        """As `FeaturesReader.load`, with descriptors (N, 0) and no scales."""
+        keypoints, scores, size = self._keypoints(name)
+        return Features(keypoints, scores, np.zeros((len(keypoints), 0), np.float32), size)
+
+    def uncertainty(self, name: str) -> float | None:
+        """How far a keypoint of an image may be off, px; None where the file does not say. Raises KeyError."""
+        if name not in self._entries:
+            raise KeyError(name)
+        stated = python_attributes(self._h5[name]["keypoints"]).get("uncertainty")
+        return float(stated) if isinstance(stated, int | float) else None
+
+
+class MatchesReader(_Reader):
+    """A finished matches file, of xfeat or of hloc. A context manager.
+
+    kind: "matches" or "semi-dense matches". attributes: those of the root.
+
+    Raises StoreError when the file is missing, unfinished, damaged or of another kind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, (MATCHES, SEMI_DENSE_MATCHES), "xfeat match")
+
+    def __enter__(self) -> MatchesReader:
+        return self
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        return pair_name(*pair) in self._entries or pair_name(*pair[::-1]) in self._entries
+
+    def load(self, name0: str, name1: str) -> Matches | PointMatches:
+        """Matches from image 0 to image 1, whichever order they are stored in.
+
+        Raises KeyError when there is no such pair, StoreError when its entry is damaged.
+        """
+        name, flip = pair_name(name0, name1), False
+        if name not in self._entries:
+            name, flip = pair_name(name1, name0), True
+        if name not in self._entries:
+            raise KeyError((name0, name1))
+        if self.kind == MATCHES:
+            return self._matches(name, flip)
+        points0 = self._array(name, "keypoints0", "f", None, 2).astype(np.float32, copy=False)
+        points1 = self._array(name, "keypoints1", "f", len(points0), 2).astype(np.float32, copy=False)
+        scores = self._array(name, "scores", "f", len(points0)).astype(np.float32, copy=False)
+        return PointMatches(points1, points0, scores) if flip else PointMatches(points0, points1, scores)
+
+    def _matches(self, name: str, flip: bool) -> Matches:
+        matches0 = self._array(name, "matches0", "i", None).astype(np.int32)
+        scores0 = self._array(name, "matching_scores0", "f", len(matches0))
+        index0 = np.flatnonzero(matches0 >= 0).astype(np.int32)
+        indices = np.stack([index0, matches0[index0]], axis=1)
+        scores = scores0[index0].astype(np.float32)
+        if flip:
+            order = np.argsort(indices[:, 1], kind="stable")
+            indices, scores = indices[order, ::-1], scores[order]
+        return Matches(np.ascontiguousarray(indices), scores)

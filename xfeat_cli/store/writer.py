@@ -1,0 +1,348 @@
+"""The one writer of features and matches files: atomic commits, resume, provenance.
+
+A file is written as `<out>.partial` and takes its name when the job has finished: `<out>` is there if and only if the
+last job that wrote it finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+import filelock
+import h5py
+import numpy as np
+
+from xfeat_cli.errors import LockedError, ProvenanceError, StoreError
+from xfeat_cli.files import durable_rename
+from xfeat_cli.store.journal import JournaledFile, JournalError, journal_path
+from xfeat_cli.store.layout import (
+    FORMAT_VERSION,
+    HDF5_ERRORS,
+    Attribute,
+    entries,
+    partial_path,
+    python_attributes,
+)
+from xfeat_cli.store.reader import open_hdf5
+from xfeat_cli.version import __version__
+
+# Readable by every HDF5 since 1.8, and a third smaller per entry than HDF5's own default.
+_LIBVER = ("v108", "v108")
+_TEXT = h5py.string_dtype()
+_SCALAR = h5py.h5s.create(h5py.h5s.SCALAR)
+_METADATA_CACHE_BYTES = 1 << 20
+"""HDF5 takes 2 MiB, and 20 times as much memory for what it holds there."""
+
+
+class Store:
+    """One writer's features or matches file. A context manager; made by `open`.
+
+    Call `finish` when the job has done all its work. Leaving the with-block without it (an error, Ctrl-C) commits what
+    there is and leaves `<out>.partial`, with which the next `open` goes on.
+
+    Every method raises StoreError when the disk is full or fails; all that was committed before stays.
+    """
+
+    def __init__(
+        self, path: Path, lock: filelock.BaseFileLock, file: JournaledFile, h5: h5py.File, commit_seconds: float
+    ) -> None:
+        self.path = path
+        self._lock = lock
+        self._file = file
+        self._h5 = h5
+        cache_config = h5.id.get_mdc_config()
+        cache_config.set_initial_size = True
+        cache_config.initial_size = cache_config.min_size = cache_config.max_size = _METADATA_CACHE_BYTES
+        h5.id.set_mdc_config(cache_config)
+        self._names = set(entries(h5))
+        self._commit_seconds = commit_seconds
+        self._committed_at = monotonic()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        kind: str,
+        provenance: Mapping[str, Attribute],
+        *,
+        overwrite: bool = False,
+        commit_seconds: float = 2.0,
+    ) -> Store:
+        """Start a file, or go on with one of the same kind and provenance.
+
+        kind: one of the kinds above. provenance: becomes the root attributes `xfeat_<key>`.
+        overwrite: start again; a finished file of that name stays until this job finishes.
+        commit_seconds: most work that a crash may cost.
+
+        Raises LockedError when another process writes the file, ProvenanceError naming every difference, and
+        StoreError when the file cannot be written or is not an xfeat file.
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder; name a file to write")
+        root: dict[str, Attribute] = {"xfeat_kind": kind, "xfeat_format": FORMAT_VERSION}
+        root.update({f"xfeat_{key}": provenance[key] for key in sorted(provenance)})
+        lock = _lock(path)
+        try:
+            file = None if overwrite else _unfinished(path) or _finished(path, root)
+            if file is None:
+                return cls._start(path, lock, root, commit_seconds)
+            return cls._go_on(path, lock, file, root, commit_seconds)
+        except BaseException as error:
+            lock.release()
+            if isinstance(error, OSError):
+                raise _cannot_write(path, error) from error
+            if isinstance(error, JournalError):
+                raise StoreError(f"{error}; use overwrite=True to start again") from error
+            raise
+
+    @classmethod
+    def _start(
+        cls, path: Path, lock: filelock.BaseFileLock, root: Mapping[str, Attribute], commit_seconds: float
+    ) -> Store:
+        file = JournaledFile.create(partial_path(path))
+        store = None
+        try:
+            store = cls(path, lock, file, h5py.File(file, "w", libver=_LIBVER), commit_seconds)
+            store._h5.attrs.update({**root, "xfeat_version": __version__})
+            store.commit()
+        except BaseException as error:
+            file.abandon(error)
+            if store is not None:
+                _let_go(store._h5)
+            file.close()
+            raise
+        return store
+
+    @classmethod
+    def _go_on(
+        cls,
+        path: Path,
+        lock: filelock.BaseFileLock,
+        file: JournaledFile,
+        root: Mapping[str, Attribute],
+        commit_seconds: float,
+    ) -> Store:
+        try:
+            h5 = h5py.File(file, "r+", libver=_LIBVER)
+            try:
+                _check_provenance(path, root, python_attributes(h5))
+                return cls(path, lock, file, h5, commit_seconds)
+            except BaseException:
+                _let_go(h5)
+                raise
+        except BaseException as error:
+            file.close()
+            if isinstance(error, HDF5_ERRORS):
+                raise StoreError(f"{file.path} is damaged ({error}); use overwrite=True to start again") from error
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def names(self) -> set[str]:
+        """Names of all entries; each is complete."""
+        return set(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        """Attributes of an entry as Python values. Raises KeyError when there is no such entry."""
+        if name not in self._names:
+            raise KeyError(name)
+        return python_attributes(self._h5[name])
+
+    def put(
+        self,
+        name: str,
+        datasets: Mapping[str, np.ndarray],
+        attributes: Mapping[str, Attribute] | None = None,
+        dataset_attributes: Mapping[str, Mapping[str, Attribute]] | None = None,
+    ) -> None:
+        """Write an entry, in place of any of that name. A crash leaves all of it or nothing.
+
+        name: an image's name relative to the image root, or a `pair_name`; POSIX separators.
+        dataset_attributes: by dataset, for example {"keypoints": {"uncertainty": 1.5}} (pixels).
+
+        Raises StoreError for a name that HDF5 cannot hold.
+        """
+        self._check_name(name)
+        for key, array in datasets.items():
+            if "/" in key or array.dtype.kind not in "fiu":
+                raise ValueError(f"dataset {key} of {array.dtype} cannot be stored")
+        with self._writing():
+            if name in self._names:
+                self._names.remove(name)
+                del self._h5[name]
+            group = self._h5.create_group(name).id
+            _set_attributes(group, attributes or {})
+            for key, array in datasets.items():
+                dataset = h5py.h5d.create(group, key.encode(), _type(array.dtype), h5py.h5s.create_simple(array.shape))
+                dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array))
+                _set_attributes(dataset, (dataset_attributes or {}).get(key, {}))
+            self._names.add(name)
+        if monotonic() - self._committed_at >= self._commit_seconds:
+            self.commit()
+
+    def remove(self, name: str) -> None:
+        """Remove an entry. Raises KeyError when there is no such entry."""
+        self._names.remove(name)
+        with self._writing():
+            del self._h5[name]
+
+    def commit(self) -> None:
+        """Make everything put so far survive a crash."""
+        with self._writing():
+            self._h5.flush()
+            self._file.commit()
+        self._committed_at = monotonic()
+
+    def finish(self) -> None:
+        """Commit, close, and give the file its name. The store cannot be used any more."""
+        with self._writing():
+            self._h5.close()
+            self._file.finish()
+            durable_rename(self._file.path, self.path)
+        self._lock.release()
+
+    def discard(self) -> None:
+        """End without leaving a file when the store holds no entry; as `close` when it holds some."""
+        if not self._names and not self._file.closed:
+            _let_go(self._h5)
+            self._file.close()
+            self._file.path.unlink(missing_ok=True)
+            journal_path(self._file.path).unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Commit and close; no-op after `finish`. `<out>.partial` stays, unless a finished file was left as it was."""
+        try:
+            if not self._file.closed and self._file.failure is None:
+                with self._writing():
+                    self._h5.close()
+                    self._file.commit()
+                    if not journal_path(self._file.path).exists():
+                        durable_rename(self._file.path, self.path)
+        finally:
+            _let_go(self._h5)
+            self._file.close()
+            self._lock.release()
+
+    def _check_name(self, name: str) -> None:
+        _check_name(name)
+        parents = name.split("/")[:-1]
+        above = ("/".join(parents[: n + 1]) for n in range(len(parents)))
+        if any(parent in self._names for parent in above) or (name not in self._names and name in self._h5):
+            raise StoreError(f"{self.path}: {name!r} is both an entry and a folder of entries")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Any exception ends the store as of the last commit, for HDF5's state is unknown after one."""
+        if self._file.failure is not None:
+            raise _cannot_write(self._file.path, self._file.failure)
+        try:
+            yield
+        except BaseException as error:
+            self._file.abandon(error)
+            cause = self._file.failure
+            assert cause is not None
+            if isinstance(cause, Exception):
+                raise _cannot_write(self._file.path, cause) from cause
+            raise cause from None
+
+
+def _set_attributes(item: Any, values: Mapping[str, Attribute]) -> None:
+    """As `attrs.update` of a new group or dataset, which would ask HDF5 much more, twice as long in all."""
+    for key, value in values.items():
+        array = np.array(value, _TEXT if isinstance(value, str) else None)
+        h5py.h5a.create(item, key.encode(), _type(array.dtype), _SCALAR).write(array)
+
+
+def _type(dtype: np.dtype) -> Any:
+    return h5py.h5t.py_create(dtype, logical=True)
+
+
+def _lock(path: Path) -> filelock.BaseFileLock:
+    """The lock's file stays, hidden: removing it would let two processes hold locks on different files."""
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise LockedError(
+            f"{path} is being written by another process; wait for it, or choose another output"
+        ) from None
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return lock
+
+
+def _unfinished(path: Path) -> JournaledFile | None:
+    """The file that an earlier job left, as of its last commit; None where it never committed anything."""
+    partial = partial_path(path)
+    if not partial.exists():
+        return None
+    file = JournaledFile.open(partial)
+    if file.size:
+        return file
+    file.close()
+    return None
+
+
+def _finished(path: Path, root: Mapping[str, Attribute]) -> JournaledFile | None:
+    """The finished file, moved to where it can be extended; None where there is none. Raises ProvenanceError."""
+    if not path.exists():
+        return None
+    with open_hdf5(path) as h5:
+        _check_provenance(path, root, python_attributes(h5))
+    partial = partial_path(path)
+    journal_path(partial).unlink(missing_ok=True)
+    durable_rename(path, partial)
+    return JournaledFile.open(partial)
+
+
+def _let_go(h5: h5py.File) -> None:
+    """Close what may have failed: HDF5 cannot close a file properly after a failed write, and says so."""
+    with suppress(*HDF5_ERRORS):
+        h5.close()
+
+
+def _cannot_write(path: Path, error: BaseException) -> StoreError:
+    reason = getattr(error, "strerror", None) or error
+    return StoreError(
+        f"cannot write {path}: {reason}; what was committed is kept: make room or choose another output, "
+        "then run the same command again"
+    )
+
+
+def _check_provenance(path: Path, wanted: Mapping[str, Attribute], found: Mapping[str, Any]) -> None:
+    remedy = "use overwrite=True to start again, or another output name"
+    if "xfeat_kind" not in found:
+        raise ProvenanceError(f"{path} was not made by xfeat; {remedy}")
+    differences = [
+        f"{key.removeprefix('xfeat_')} {found.get(key, 'unknown')}, now {wanted.get(key, 'none')}"
+        for key in [*wanted, *(key for key in found if key.startswith("xfeat_") and key not in wanted)]
+        if key != "xfeat_version" and found.get(key) != wanted.get(key)
+    ]
+    if differences:
+        raise ProvenanceError(f"{path} was made with {'; '.join(differences)}; {remedy}")
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise StoreError(f"{name!r} is not valid Unicode, so HDF5 cannot hold it; rename the file") from None
+    if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise StoreError(f"{name!r} cannot name an entry: use a relative path without '.', '..' and NUL")
