@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from xfeat_cli.types import FloatArray
+from xfeat_cli.types import FloatArray, IndexArray
 
 NEIGHBOURS = 12
 _RIDGE = 0.02
@@ -16,7 +16,9 @@ _KD_TREE_SINGLE = 4
 """FLANN's number of its exact tree."""
 
 
-def local_affines(points0: FloatArray, points1: FloatArray, tolerance: float, neighbours: int = NEIGHBOURS) -> FloatArray:
+def local_affines(
+    points0: FloatArray, points1: FloatArray, tolerance: float, neighbours: int = NEIGHBOURS
+) -> FloatArray:
     """(N, 2, 2) float32 matrices A: a point d px from points0[i] lies about A[i] @ d from points1[i].
 
     points0, points1: (N, 2) matched pixels, N ≥ 3. tolerance: px by which a neighbour may disagree before it counts
@@ -39,9 +41,11 @@ def local_affines(points0: FloatArray, points1: FloatArray, tolerance: float, ne
     return affines
 
 
-def _nearest(points: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+def _nearest(points: FloatArray, count: int) -> tuple[IndexArray, FloatArray]:
     """Indices and squared distances (N, count) of the nearest points, the point itself among them."""
-    tree = cv2.flann_Index(points, {"algorithm": _KD_TREE_SINGLE, "leaf_max_size": 16})
+    tree = cv2.flann_Index(  # type: ignore[attr-defined]
+        points, {"algorithm": _KD_TREE_SINGLE, "leaf_max_size": 16}
+    )
     indices, squared = tree.knnSearch(points, count, params={"checks": -1})
     return indices, squared
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from xfeat_cli.types import FloatArray
+from xfeat_cli.types import BoolArray, FloatArray
 
 _CONFIDENCE = 0.9999
 _MOST_TRIALS = 2000
 _FEWEST = 8
 
 
-def epipolar_inliers(points0: FloatArray, points1: FloatArray, tolerance: float) -> FloatArray:
+def epipolar_inliers(points0: FloatArray, points1: FloatArray, tolerance: float) -> BoolArray:
     """(N,) bool: the matches within `tolerance` of the fundamental matrix that most of them obey; all False if none.
 
     points0, points1: (N, 2), in any unit. The estimate draws at random, always the same.

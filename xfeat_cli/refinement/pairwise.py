@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from xfeat_cli.config import RefineConfig
@@ -11,7 +9,7 @@ from xfeat_cli.refinement.affines import local_affines
 from xfeat_cli.refinement.geometry import epipolar_inliers
 from xfeat_cli.refinement.pyramid import Pyramid
 from xfeat_cli.refinement.registration import Registered, register
-from xfeat_cli.types import FloatArray, IntArray, Matches
+from xfeat_cli.types import BoolArray, FloatArray, Links, Matches
 
 _STRETCH = 4.0
 """Local affines that enlarge or shrink more than this, in any direction, are mistakes."""
@@ -22,32 +20,6 @@ _WHITE_NOISE_SHARE = 0.05
 
 _FLOOR = 0.005
 """Standard deviation, units, below which no registration is believed."""
-
-
-@dataclass(frozen=True)
-class Links:
-    """What registration found of a pair's matches; lengths in units of each image's keypoint uncertainty.
-
-    A link says that a keypoint of image 0, moved by d, is seen in image 1 at its keypoint there, moved by
-    affines @ d + shifts; the information matrix (inverse covariance) says how surely.
-
-    indices: (M, 2) int32, keypoints of the two images. affines: (M, 2, 2). shifts: (M, 2). information: (M, 3), its
-    entries xx, xy and yy. All float32. inliers: (L, 2) int32, the matches that obey the pair's epipolar geometry, M of
-    them registered; without one of these, empty.
-    """
-
-    indices: IntArray
-    affines: FloatArray
-    shifts: FloatArray
-    information: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-
-NO_LINKS = Links(
-    np.zeros((0, 2), np.int32), np.zeros((0, 2, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros((0, 3), np.float32)
-)
 
 
 def link(
@@ -68,7 +40,7 @@ def link(
         epipolar_inliers(points0 / pyramid0.unit, points1 / pyramid1.unit, config.epipolar_tolerance)
     )
     if len(inliers) < max(config.least_inliers, config.least_inlier_share * len(matches)):
-        return NO_LINKS
+        return Links.empty()
     points0, points1 = points0[inliers], points1[inliers]
     affines = local_affines(points0, points1, _AFFINE_TOLERANCE * pyramid1.unit).astype(np.float64)
     stretch = np.linalg.svd(affines, compute_uv=False)
@@ -91,9 +63,9 @@ def _registered(
     points0: FloatArray,
     points1: FloatArray,
     affines: FloatArray,
-    usable: FloatArray,
+    usable: BoolArray,
     config: RefineConfig,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Shifts (N, 2) and covariances (N, 2, 2) in stored pixels of image 1, and which of them are good.
 
     The window is taken from the image that shows the place larger, so that the other need not be sampled too coarsely.
@@ -133,8 +105,8 @@ def _coarse_to_fine(
         here, there = min(level, len(template.levels) - 1), min(level, len(target.levels) - 1)
         forth, back = target.scale / 2**there, template.scale / 2**here
         found = register(
-            template.levels[here],
-            target.levels[there],
+            template.levels[here].gray,
+            target.levels[there].doubled,
             template.to_level(points, here),
             target.to_level(start, there),
             affines * (forth[:, None] / back),

@@ -12,8 +12,10 @@ from functools import cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from xfeat_cli.types import FloatArray
+from xfeat_cli.coordinates import rescale
+from xfeat_cli.types import BoolArray, FloatArray, IndexArray
 
 RADIUS = 8
 """Windows have 2 · RADIUS + 1 pixels a side."""
@@ -46,63 +48,68 @@ class Registered:
     points: FloatArray
     correlation: FloatArray
     covariance: FloatArray
-    inside: FloatArray
+    inside: BoolArray
 
 
 def register(
-    template: FloatArray, target: FloatArray, points: FloatArray, start: FloatArray, affines: FloatArray
+    template: FloatArray, target: npt.NDArray[np.uint16], points: FloatArray, start: FloatArray, affines: FloatArray
 ) -> Registered:
-    """Find windows around points of `template` in `target`.
+    """Find windows around points of one image in another.
 
-    template, target: (h, w) float32 gray, in [0, 1] and slightly blurred. points: (N, 2) pixels of the template.
+    template: (h, w) float32 gray, in [0, 1]. target: (2h, 2w) uint16, the other image with every pixel cut into four
+    (`pyramid.Level.doubled`). points: (N, 2) pixels of the template.
     start: (N, 2) pixels of the target, about where they are. affines: (N, 2, 2), template → target.
     """
     count = len(points)
     found = np.array(start, np.float64)
     correlation = np.zeros(count, np.float32)
     covariance = np.zeros((count, 2, 2), np.float32)
-    inside = _window_inside(template, points) & _reach_inside(target, start, affines)
+    target_size = np.array(target.shape[::-1]) // 2
+    inside = _window_inside(template, points) & _reach_inside(target_size, start, affines)
     todo = np.flatnonzero(inside)
     for first in range(0, len(todo), _CHUNK):
         part = todo[first : first + _CHUNK]
         found[part], correlation[part], covariance[part] = _register_chunk(
             template, target, points[part], start[part], affines[part].astype(np.float32)
         )
-    inside &= _reach_inside(target, found, affines)
+    inside &= _reach_inside(target_size, found, affines)
     return Registered(found, correlation, covariance, inside)
 
 
-def _window_inside(image: FloatArray, points: FloatArray) -> FloatArray:
+def _window_inside(image: FloatArray, points: FloatArray) -> BoolArray:
     """Whether a window on whole pixels, and one more around it for gradients, lies within the image."""
     margin = RADIUS + 1
     whole = np.rint(points)
-    return ((whole >= margin) & (whole <= np.array(image.shape[::-1]) - 1 - margin)).all(1)
+    inside: BoolArray = (whole >= margin) & (whole <= np.array(image.shape[::-1]) - 1 - margin)
+    return np.logical_and.reduce(inside, 1)
 
 
-def _reach_inside(image: FloatArray, points: FloatArray, affines: FloatArray) -> FloatArray:
+def _reach_inside(size: IndexArray, points: FloatArray, affines: FloatArray) -> BoolArray:
+    """Whether mapped windows around points lie within an image of `size` (width, height)."""
     reach = (RADIUS + 0.5) * np.abs(affines).sum(2)
-    return ((points - reach >= 0) & (points + reach <= np.array(image.shape[::-1]) - 1)).all(1)
+    inside: BoolArray = (points - reach >= 0) & (points + reach <= size - 1)
+    return np.logical_and.reduce(inside, 1)
 
 
 def _register_chunk(
-    template: FloatArray, target: FloatArray, points: FloatArray, start: FloatArray, affines: FloatArray
+    template: FloatArray, target: npt.NDArray[np.uint16], points: FloatArray, start: FloatArray, affines: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """As `register`, of windows that lie inside: points, correlation, covariance."""
     whole = np.rint(points).astype(np.intp)
     steps = np.arange(-RADIUS, RADIUS + 1, dtype=np.float32)
     dx, dy = ((whole - points).astype(np.float32)[:, axis : axis + 1] + steps for axis in (0, 1))
     windows = _prepare(template, whole, dx, dy)
-    reach_x, reach_y = _reach(affines, dx, dy)
+    reach_x, reach_y = _reach(2 * affines, dx, dy)
 
     found = start.astype(np.float64)
     correlation = np.zeros(len(points), np.float32)
     active = np.arange(len(points))
-    now, map_ = windows, affines
+    now, maps = windows, affines
     for iteration in range(_ITERATIONS + 1):
-        centre = found[active].astype(np.float32)
+        centre = rescale(found[active], 2).astype(np.float32)
         seen = _sample(target, centre[:, :1] + reach_x, centre[:, 1:] + reach_y)
         seen -= np.einsum("np,np->n", now.weights, seen)[:, None]
-        spread = np.sqrt(np.maximum(np.einsum("np,np->n", now.weights, seen * seen), np.float32(_FLAT)))
+        spread = np.sqrt(np.maximum(np.einsum("np,np->n", now.weights, seen * seen), np.float32(1e-3)))
         products = (now.functionals @ seen[..., None])[..., 0]
         correlation[active] = products[:, 2] / (spread * now.deviation)
         if iteration == _ITERATIONS:
@@ -110,12 +117,12 @@ def _register_chunk(
         moved = (now.inverse_hessian @ products[:, :2, None])[..., 0] * (now.deviation / spread)[:, None]
         length = np.sqrt((moved**2).sum(1))
         moved *= np.minimum(1, _LONGEST_STEP / np.maximum(length, np.float32(1e-6)))[:, None]
-        found[active] -= (map_ @ moved[..., None])[..., 0]
+        found[active] -= (maps @ moved[..., None])[..., 0]
         going = length > _CONVERGED
         if not going.any():
             break
         if not going.all():
-            active, map_, reach_x, reach_y = active[going], map_[going], reach_x[going], reach_y[going]
+            active, maps, reach_x, reach_y = active[going], maps[going], reach_x[going], reach_y[going]
             now = now.of(going)
     remaining = windows.deviation**2 * np.maximum(2 - 2 * correlation, np.float32(1e-6))
     covariance = affines @ windows.inverse_hessian @ affines.transpose(0, 2, 1) * remaining[:, None, None]
@@ -136,13 +143,13 @@ class _Windows:
     deviation: FloatArray
     inverse_hessian: FloatArray
 
-    def of(self, chosen: FloatArray) -> _Windows:
+    def of(self, chosen: BoolArray) -> _Windows:
         return _Windows(
             self.weights[chosen], self.functionals[chosen], self.deviation[chosen], self.inverse_hessian[chosen]
         )
 
 
-def _prepare(template: FloatArray, whole: FloatArray, dx: FloatArray, dy: FloatArray) -> _Windows:
+def _prepare(template: FloatArray, whole: IndexArray, dx: FloatArray, dy: FloatArray) -> _Windows:
     """whole: (N, 2) integer centres. dx, dy: (N, 2 · RADIUS + 1) distances of columns and rows from the points."""
     count, side = dx.shape
     margin = RADIUS + 1
@@ -183,10 +190,10 @@ def _reach(affines: FloatArray, dx: FloatArray, dy: FloatArray) -> tuple[FloatAr
     return x.reshape(len(affines), -1), y.reshape(len(affines), -1)
 
 
-def _sample(image: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Bilinear samples (N, P) at pixels x, y within the image."""
+def _sample(image: npt.NDArray[np.uint16], x: FloatArray, y: FloatArray) -> FloatArray:
+    """Bilinear samples (N, P) float32 at pixels x, y within the image."""
     if _remap_is_exact():
-        return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     return _bilinear(image, x, y)
 
 
@@ -195,15 +202,18 @@ def _remap_is_exact() -> bool:
     """OpenCV 4 rounds positions to 1/32 pixel, which is as much as registration is good for; OpenCV 5 does not."""
     ramp = np.tile(np.arange(8, dtype=np.float32), (8, 1))
     position = np.full((1, 1), 3.01, np.float32)
-    return abs(cv2.remap(ramp, position, position, cv2.INTER_LINEAR)[0, 0] - 3.01) < 1e-5
+    return bool(abs(cv2.remap(ramp, position, position, cv2.INTER_LINEAR)[0, 0] - 3.01) < 1e-5)
 
 
-def _bilinear(image: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+def _bilinear(image: npt.NDArray[np.uint16], x: FloatArray, y: FloatArray) -> FloatArray:
     height, width = image.shape
     left, top = (np.clip(c.astype(np.intp), 0, side - 2) for c, side in ((x, width), (y, height)))
     right, below = (x - left).astype(np.float32), (y - top).astype(np.float32)
-    flat, corner = image.reshape(-1), top * width + left
-    upper = flat[corner] + right * (flat[corner + 1] - flat[corner])
-    corner += width
-    lower = flat[corner] + right * (flat[corner + 1] - flat[corner])
+    corner = top * width + left
+
+    def at(offset: int) -> FloatArray:
+        return image.reshape(-1)[corner + offset].astype(np.float32)
+
+    upper = at(0) + right * (at(1) - at(0))
+    lower = at(width) + right * (at(width + 1) - at(width))
     return upper + below * (lower - upper)

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xfeat_cli.refinement.pairwise import Links
-from xfeat_cli.types import FloatArray
+from xfeat_cli.types import FloatArray, IndexArray, Links
 
 PRIOR = 4.0
 """Standard deviation of a keypoint's shift before any registration, units."""
@@ -30,8 +29,8 @@ class Problem:
     """Links between `count` keypoints. first, second: (L,) numbers of the keypoints in image 0 and 1 of links."""
 
     count: int
-    first: FloatArray
-    second: FloatArray
+    first: IndexArray
+    second: IndexArray
     links: Links
 
 
@@ -87,8 +86,9 @@ def solve(problem: Problem) -> Solution:
     xx, xy, yy = links.information.astype(np.float64).T
     information = _Matrix(xx, xy, xy, yy)
     graph = _Graph(problem, affine)
-    x, y = np.zeros(problem.count), np.zeros(problem.count)
-    least = None
+    x: FloatArray = np.zeros(problem.count)
+    y: FloatArray = np.zeros(problem.count)
+    least: float | None = None
     for number in range(_ROUNDS):
         error_x, error_y = graph.differences(x, y)
         squared = ((error_x - wanted_x) ** 2 + (error_y - wanted_y) ** 2) / ROBUST_SCALE**2
@@ -120,7 +120,9 @@ class _Graph:
         return self._sum(x, -back_x), self._sum(y, -back_y)
 
     def _sum(self, at_second: FloatArray, at_first: FloatArray) -> FloatArray:
-        return np.bincount(self._ends, np.concatenate([at_second, at_first]), self._count)
+        return np.bincount(self._ends, np.concatenate([at_second, at_first]), self._count).astype(
+            np.float64, copy=False
+        )
 
     def diagonal(self, weights: _Matrix, prior: float) -> _Matrix:
         at_first = self._back.after(weights).after(self._affine)
@@ -146,7 +148,7 @@ class _Graph:
         now_x, now_y = normal(x, y)
         rest_x, rest_y = right[0] - now_x, right[1] - now_y
         way_x, way_y = near_x, near_y = precondition.times(rest_x, rest_y)
-        size = rest_x @ near_x + rest_y @ near_y
+        size = float(rest_x @ near_x + rest_y @ near_y)
         least = _ACCURACY * size if least is None else least
         for _ in range(_MOST_STEPS):
             if size <= least:
@@ -156,6 +158,6 @@ class _Graph:
             x, y = x + length * way_x, y + length * way_y
             rest_x, rest_y = rest_x - length * ahead_x, rest_y - length * ahead_y
             near_x, near_y = precondition.times(rest_x, rest_y)
-            before, size = size, rest_x @ near_x + rest_y @ near_y
+            before, size = size, float(rest_x @ near_x + rest_y @ near_y)
             way_x, way_y = near_x + size / before * way_x, near_y + size / before * way_y
         return x, y, least
