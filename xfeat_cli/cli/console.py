@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from types import FrameType
 
 import typer
 
+from xfeat_cli.cli.interrupts import advising
+from xfeat_cli.errors import one_line
 from xfeat_cli.jobs.progress import Report, Status, Summary
 
 _PLAIN_LINE_SECONDS = 10.0
@@ -49,14 +49,14 @@ class JobConsole:
         elif self._verbose:
             self._line(f"{report.name}: {report.status.value}, {report.count} {self._counted}")
         if self._bar is not None:
-            self._bar.set_postfix_str(_one_line(report.name)[-40:], refresh=False)
+            self._bar.set_postfix_str(one_line(report.name)[-40:], refresh=False)
             self._bar.update()
         elif not self._quiet and time.monotonic() - self._last_line > _PLAIN_LINE_SECONDS:
             self._last_line = time.monotonic()
             rate = self._seen / (self._last_line - self._started)
             left = (self._total - self._seen) / rate
             typer.echo(
-                f"{self._seen}/{self._total} {self._unit}s, {rate:.1f}/s, {left:.0f} s left, {_one_line(report.name)}",
+                f"{self._seen}/{self._total} {self._unit}s, {rate:.1f}/s, {left:.0f} s left, {one_line(report.name)}",
                 err=True,
             )
 
@@ -92,7 +92,7 @@ class JobConsole:
     def _line(self, text: str, always: bool = False) -> None:
         if self._quiet and not always:
             return
-        line = _one_line(text)
+        line = one_line(text)
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
         else:
@@ -111,31 +111,17 @@ class JobConsole:
         table.add_row("time", f"{summary.seconds:.1f} s{rate}")
         table.add_row("run on", f"{summary.device}, {summary.precision}")
         for _, reason in summary.failures[:_SHOWN_FAILURES]:
-            table.add_row("failed", escape(_one_line(reason)))
+            table.add_row("failed", escape(one_line(reason)))
         if len(summary.failures) > _SHOWN_FAILURES:
             table.add_row("failed", f"and {len(summary.failures) - _SHOWN_FAILURES} more")
         Console(stderr=True).print(table)
 
 
-def _one_line(text: str) -> str:
-    """A file's name may hold line breaks; a message is one line."""
-    return text.replace("\n", "\\n").replace("\r", "\\r")
-
-
 @contextmanager
 def interruptible(console: JobConsole, output: object) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a job in good order: what is done is kept, exit code 130."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.close()
-        typer.echo(f"xfeat: interrupted; what is done is kept. The same command goes on with {output}", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        console.close()
-        signal.signal(signal.SIGTERM, before)
+    """Ctrl-C and SIGTERM end a job in good order: what is done is kept, and the user told how to go on."""
+    with advising(f"what is done is kept. The same command goes on with {one_line(str(output))}"):
+        try:
+            yield
+        finally:
+            console.close()

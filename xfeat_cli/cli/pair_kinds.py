@@ -26,7 +26,7 @@ def retrieval(
     """
     from xfeat_cli.pairing.retrieval import retrieve
 
-    _write(output, retrieve(features, num), f"{features} holds no two images with features")
+    _write(output, retrieve(features, num), [features], f"{features} holds no two images with features")
 
 
 def spatial(
@@ -53,7 +53,7 @@ def spatial(
     else:
         found = positions.read_positions(images)
     nothing = f"{images}: no two images have positions near enough; raise --distance, or give a CSV of positions"
-    _write(output, positions.near_pairs(found, num, distance), nothing)
+    _write(output, positions.near_pairs(found, num, distance), [images], nothing)
 
 
 def poses(
@@ -71,7 +71,8 @@ def poses(
     from xfeat_cli.pairing.models import near_poses
     from xfeat_cli.sfm.reconstruction import read_model
 
-    _write(output, near_poses(read_model(model), num, max_angle_deg), f"{model}: no two cameras look the same way")
+    made = near_poses(read_model(model), num, max_angle_deg)
+    _write(output, made, [*model.glob("*")], f"{model}: no two cameras look the same way")
 
 
 def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption = Path("pairs.txt")) -> None:
@@ -82,11 +83,12 @@ def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption
     from xfeat_cli.pairing.models import covisible
     from xfeat_cli.sfm.reconstruction import read_model
 
-    _write(output, covisible(read_model(model), num), f"{model}: no two images see a common point")
+    made = covisible(read_model(model), num)
+    _write(output, made, [*model.glob("*")], f"{model}: no two images see a common point")
 
 
 def union(
-    lists: Annotated[list[Path], typer.Argument(metavar="PAIRS.txt...", help="Lists of pairs.")],
+    lists: Annotated[list[Path], typer.Argument(metavar="PAIRS.txt...", help="Lists of pairs; - = stdin.")],
     output: OutputOption = Path("pairs.txt"),
 ) -> None:
     """All pairs of several lists, each once.
@@ -97,10 +99,10 @@ def union(
 
     from xfeat_cli.pairing.lists import read_pairs, unique
 
-    _write(output, unique(chain.from_iterable(map(read_pairs, lists))), "the lists hold no pairs")
+    _write(output, unique(chain.from_iterable(map(read_pairs, lists))), lists, "the lists hold no pairs")
 
 
-def _write(output: Path, pairs: Iterable[tuple[str, str]], nothing: str) -> None:
+def _write(output: Path, pairs: Iterable[tuple[str, str]], inputs: Iterable[Path], nothing: str) -> None:
     """Write pairs as they are made; raises PairsError, `nothing`, when there are none."""
     from itertools import chain
 
@@ -110,4 +112,4 @@ def _write(output: Path, pairs: Iterable[tuple[str, str]], nothing: str) -> None
     first = next(made, None)
     if first is None:
         raise PairsError(nothing)
-    typer.echo(f"{write_pairs(output, chain([first], made)):,} pairs in {output}", err=True)
+    typer.echo(f"{write_pairs(output, chain([first], made), inputs):,} pairs in {output}", err=True)

@@ -33,7 +33,7 @@ def exhaustive(source: SourceArgument, output: OutputOption = Path("pairs.txt"))
     """
     from xfeat_cli.pairing import lists as pairs
 
-    _write(output, pairs.exhaustive(_names(source)))
+    _write(output, pairs.exhaustive(_names(source)), source)
 
 
 @app.command()
@@ -62,7 +62,7 @@ def sequential(
         from xfeat_cli.pairing.retrieval import loop_closures
 
         made = pairs.unique([*made, *loop_closures(source, loop_closure, loop_period, overlap)])
-    _write(output, made)
+    _write(output, made, source)
 
 
 def _names(source: Path) -> list[str]:
@@ -72,21 +72,22 @@ def _names(source: Path) -> list[str]:
         from xfeat_cli.images import find_images
 
         names = [image.name for image in find_images(source)]
+        for name in names:
+            if not can_be_listed(name):
+                typer.echo(f"left out: {name!r} cannot stand in a list of pairs; rename the file", err=True)
+        names = [name for name in names if can_be_listed(name)]
     else:
+        from xfeat_cli.pairing.present import present_names
         from xfeat_cli.store.reader import KeypointsReader
 
         with KeypointsReader(source) as reader:
-            names = reader.names()
-    for name in names:
-        if not can_be_listed(name):
-            typer.echo(f"left out: {name!r} cannot stand in a list of pairs; rename the file", err=True)
-    names = [name for name in names if can_be_listed(name)]
+            names = present_names(reader)
     if len(names) < 2:
         raise PairsError(f"{source} holds {len(names)} image; a pair needs two")
     return names
 
 
-def _write(output: Path, pairs: Iterable[tuple[str, str]]) -> None:
+def _write(output: Path, pairs: Iterable[tuple[str, str]], source: Path) -> None:
     from xfeat_cli.pairing.lists import write_pairs
 
-    typer.echo(f"{write_pairs(output, pairs):,} pairs in {output}", err=True)
+    typer.echo(f"{write_pairs(output, pairs, [source]):,} pairs in {output}", err=True)

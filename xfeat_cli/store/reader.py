@@ -33,13 +33,24 @@ from xfeat_cli.store.names import pair_name
 from xfeat_cli.types import Features, Matches, PointMatches
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Open for reading; an unfinished file as of its last commit, without touching it. Raises StoreError."""
+def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
+    """Open for reading; an unfinished file as of its last commit, without touching it.
+
+    superseded: also a file that an --overwrite which has not finished is going to replace.
+    Raises StoreError.
+    """
     path = Path(path)
     if path.is_dir():
         raise StoreError(f"{path} is a folder, not an HDF5 file")
     if not path.exists():
         raise StoreError(_why_missing(path))
+    if not path.is_file():
+        raise StoreError(f"{path} is a device or a pipe; HDF5 is read from a file")
+    if not superseded and is_superseded(path):
+        raise StoreError(
+            f"{path} is what was there before an --overwrite that has not finished: run that command again, or remove "
+            f"{partial_path(path).name} to keep the old content"
+        )
     try:
         if journal_path(path).exists():
             return h5py.File(JournaledFile.open_read_only(path), "r")
@@ -48,6 +59,11 @@ def open_hdf5(path: Path) -> h5py.File:
         if isinstance(error, PermissionError):
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         raise StoreError(f"{path} is not an HDF5 file, or is damaged: {error}") from error
+
+
+def is_superseded(path: Path) -> bool:
+    """Whether an --overwrite of a finished file is under way, or was interrupted."""
+    return path.exists() and partial_path(path).exists()
 
 
 def _why_missing(path: Path) -> str:
