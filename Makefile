@@ -22,7 +22,8 @@ SCENES ?= ../shared/data/strecha/fountain-P11 ../shared/data/strecha/castle-P19 
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
 	touch $@
 
 demo: $(VENV)/.ready
@@ -53,7 +54,7 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov=xfeat_cli --cov-report=term:skip-covered
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow

@@ -1,4 +1,4 @@
-"""What an output may replace, and how texts are read. Rules of docs/formats.md: outputs."""
+"""Outputs appear whole or not at all, and replace nothing that they must not; lists are read as people write them."""
 
 from __future__ import annotations
 
@@ -153,3 +153,23 @@ def test_a_file_system_that_does_not_sync_folders_costs_one_warning(
             write_text(tmp_path / "pairs.txt", f"a{number} b\n")
     assert len(caplog.records) == 1
     assert "does not sync folders" in caplog.text
+
+
+def test_a_file_appears_when_the_block_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    with whole_file(path, FileKind.TEXT) as file:
+        file.write(b"one")
+        assert not path.exists()
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["list.txt"]
+
+
+def test_a_long_text_may_be_cut_within_a_character(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_bytes(b"x" * 4095 + "ü".encode() * 10)
+    assert file_kind(path) is FileKind.PAIRS  # its only line goes on
+
+
+def test_a_folder_is_no_output(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder"):
+        check_output(tmp_path, FileKind.TEXT)

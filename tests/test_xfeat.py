@@ -384,7 +384,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
 
 
 def test_a_photo_that_alone_is_too_much_is_an_image_error() -> None:
-    with pytest.raises(ImageError, match=r"photo\.jpg: out of GPU memory at 9x8; .*--resize"):
+    with pytest.raises(ImageError, match=r"photo\.jpg: out of GPU memory at 9x8; .*resize"):
         _on(_FullDevice(room=0)).detect_photos([_photo(np.zeros((8, 9), np.uint8))])
 
 

@@ -1,4 +1,4 @@
-"""XFeat features and matches for structure-from-motion: `from xfeat_cli import XFeat, extract, match`.
+"""XFeat features and matches for structure-from-motion: `from xfeat_cli import XFeat, extract, match, reconstruct`.
 
 The public names load on first use, so that importing the package (and `xfeat --help`) stays fast.
 """
@@ -14,31 +14,57 @@ _HOMES = {
     "XFeat": "xfeat_cli.xfeat",
     "extract": "xfeat_cli.jobs.extract",
     "match": "xfeat_cli.jobs.match",
+    "aggregate": "xfeat_cli.jobs.aggregate",
+    "reconstruct": "xfeat_cli.jobs.sfm",
     "Features": "xfeat_cli.types",
     "Matches": "xfeat_cli.types",
     "PointMatches": "xfeat_cli.types",
     "ExtractConfig": "xfeat_cli.config",
     "MatchConfig": "xfeat_cli.config",
+    "PairConfig": "xfeat_cli.pairing.config",
+    "AggregateConfig": "xfeat_cli.sfm.config",
+    "CameraConfig": "xfeat_cli.sfm.config",
+    "VerificationConfig": "xfeat_cli.sfm.config",
+    "MappingConfig": "xfeat_cli.sfm.config",
+    "SfmConfig": "xfeat_cli.sfm.config",
+    "TrainConfig": "xfeat_cli.training.config",
+    "train": "xfeat_cli.training.run",
     "XFeatError": "xfeat_cli.errors",
 }
 
 __all__ = [
+    "AggregateConfig",
+    "CameraConfig",
     "ExtractConfig",
     "Features",
+    "MappingConfig",
     "MatchConfig",
     "Matches",
+    "PairConfig",
     "PointMatches",
+    "SfmConfig",
+    "TrainConfig",
+    "VerificationConfig",
     "XFeat",
     "XFeatError",
+    "aggregate",
     "extract",
     "match",
+    "reconstruct",
+    "train",
 ]
 
 if TYPE_CHECKING:
     from xfeat_cli.config import ExtractConfig, MatchConfig
     from xfeat_cli.errors import XFeatError
+    from xfeat_cli.jobs.aggregate import aggregate
     from xfeat_cli.jobs.extract import extract
     from xfeat_cli.jobs.match import match
+    from xfeat_cli.jobs.sfm import reconstruct
+    from xfeat_cli.pairing.config import PairConfig
+    from xfeat_cli.sfm.config import AggregateConfig, CameraConfig, MappingConfig, SfmConfig, VerificationConfig
+    from xfeat_cli.training.config import TrainConfig
+    from xfeat_cli.training.run import train
     from xfeat_cli.types import Features, Matches, PointMatches
     from xfeat_cli.xfeat import XFeat
 

@@ -35,7 +35,7 @@ def as_png(image: np.ndarray) -> bytes:
 def check_png(path: Path) -> None:
     """Raise UsageError if a chart cannot have that name."""
     if path.suffix.lower() != ".png":
-        raise UsageError(f"--plot {path}: the chart is a PNG; give a name that ends in .png")
+        raise UsageError(f"{path}: the chart is a PNG; give a name that ends in .png")
 
 
 def save_png(image: np.ndarray, path: Path) -> None:
@@ -45,4 +45,4 @@ def save_png(image: np.ndarray, path: Path) -> None:
         with whole_file(path, FileKind.PNG) as file:
             file.write(as_png(image))
     except OSError as error:
-        raise UsageError(f"--plot {path} cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -1,9 +1,16 @@
-"""Every default and its meaning. The command line reads its defaults from here."""
+"""Every default and its meaning. The command line reads its defaults from here.
+
+A config checks itself: a string where an enum is meant is converted or refused, and a value out of its range is refused
+with a UsageError that names the parameter.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+
+from xfeat_cli.errors import UsageError
 
 
 class Mode(str, Enum):
@@ -34,6 +41,12 @@ class Backend(str, Enum):
     OPENVINO = "openvino"
 
 
+GRIDS = (1, 2, 4)
+"""How many grids of cells keypoints can be averaged over."""
+
+MOST_FEATURES = 10_000_000
+"""More features of one image than any file of features may hold."""
+
 TOP_K = {Mode.SPARSE: 4096, Mode.SEMI_DENSE: 10_000}
 
 
@@ -46,6 +59,7 @@ class ExtractConfig:
     top_k: most features an image may have; None = 4096 sparse, 10,000 semi-dense.
     resize: longest side in px that the network sees; larger images are reduced to it by area averaging, a JPEG of at
         least twice that first to a half, a quarter or an eighth by its decoder; 0 = never.
+    upright: turn what the network sees as the file's EXIF orientation asks; keypoints stay those of the stored image.
     detection_threshold: least heatmap probability of a sparse keypoint.
     grids: placements of the keypoint head's grid of cells that sparse keypoints are averaged over, 1, 2 or 4: more are
         more precise and slower.
@@ -61,6 +75,7 @@ class ExtractConfig:
     weights: str = "default"
     top_k: int | None = None
     resize: int = 1200
+    upright: bool = True
     detection_threshold: float = 0.05
     grids: int = 4
     decoding: Decoding = Decoding.DEFAULT
@@ -68,6 +83,16 @@ class ExtractConfig:
     precision: Precision = Precision.AUTO
     backend: Backend = Backend.AUTO
     batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        convert(self, mode=Mode, decoding=Decoding, precision=Precision, backend=Backend)
+        if self.top_k is not None:
+            require_whole("top_k", self.top_k, 1, MOST_FEATURES)
+        require_whole("resize", self.resize, 0, 1 << 20, "a longest side in px, or 0 for none")
+        require(self.grids in GRIDS, "grids", self.grids, ", ".join(map(str, GRIDS)))
+        require(0 <= self.detection_threshold < 1, "detection_threshold", self.detection_threshold, "in [0, 1)")
+        if self.batch_size is not None:
+            require_whole("batch_size", self.batch_size, 1, 1 << 16)
 
     @property
     def features_per_image(self) -> int:
@@ -98,3 +123,45 @@ class MatchConfig:
     weights: str | None = None
     device: str = "auto"
     precision: Precision = Precision.AUTO
+
+    def __post_init__(self) -> None:
+        convert(self, matcher=MatcherKind, precision=Precision)
+        if self.min_cossim is not None:
+            require(-1 <= self.min_cossim <= 1, "min_cossim", self.min_cossim, "in [-1, 1], -1 = no threshold")
+        require(0 < self.ratio <= 1, "ratio", self.ratio, "in (0, 1], 1 = no test")
+        if self.min_confidence is not None:
+            require(0 <= self.min_confidence <= 1, "min_confidence", self.min_confidence, "in [0, 1]")
+        require(0 <= self.min_score < 1, "min_score", self.min_score, "in [0, 1)")
+        if self.matcher is MatcherKind.LIGHTERGLUE:
+            if self.min_cossim is not None or self.ratio != 1:
+                raise UsageError("min_cossim and ratio belong to matcher=nearest; LighterGlue has min_score")
+            if self.precision not in (Precision.AUTO, Precision.FP32):
+                raise UsageError(f"precision={self.precision.value}: LighterGlue runs in fp32; leave the precision out")
+
+
+def convert(config: Any, **enums: type[Enum]) -> None:
+    """Turn strings in a config's fields into the enums that they name. Raises UsageError for other values."""
+    for name, enum in enums.items():
+        value = getattr(config, name)
+        try:
+            object.__setattr__(config, name, enum(value))
+        except ValueError:
+            known = " or ".join(str(member.value) for member in enum)
+            raise UsageError(f"{name} is {value!r}; it must be {known}") from None
+
+
+def require(condition: bool, name: str, value: object, wanted: str) -> None:
+    """Raise UsageError unless the condition holds; NaN fails every comparison, as it should."""
+    if not condition:
+        raise UsageError(f"{name} is {value}; it must be {wanted}")
+
+
+def require_whole(name: str, value: object, least: int, most: int, wanted: str = "") -> None:
+    """Raise UsageError unless a value is a whole number from `least` to `most`."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    require(
+        whole and least <= value <= most,  # type: ignore[operator]
+        name,
+        value,
+        wanted or f"a whole number from {least} to {most}",
+    )

@@ -80,8 +80,11 @@ def file_kind(path: Path) -> FileKind:
     return _kind_of_text(head)
 
 
-def check_output(path: Path, kind: FileKind, inputs: Iterable[Path] = ()) -> None:
-    """Raise UsageError where writing `path` would destroy an input, a folder, or a file of another kind than `kind`."""
+def check_output(path: Path, kind: FileKind | None, inputs: Iterable[Path] = ()) -> None:
+    """Raise UsageError where writing `path` would destroy an input, a folder, or a file of another kind than `kind`.
+
+    kind: None where any file of that name is ours, as in the cache folder.
+    """
     if path == STDOUT:
         if kind in _NEEDS_A_FILE:
             raise UsageError(f"{kind.value} cannot be written to stdout; name a file")
@@ -91,7 +94,10 @@ def check_output(path: Path, kind: FileKind, inputs: Iterable[Path] = ()) -> Non
         raise UsageError(f"{path} is a folder; name a file to write")
     if _is_special(path) and kind in _NEEDS_A_FILE:
         raise UsageError(f"{path} is a device or a pipe, which cannot hold {kind.value}; name a file to write")
-    if path.is_file() and (there := _kind_or_other(path)) not in (kind, FileKind.EMPTY):
+    if kind is None or not path.is_file():
+        return
+    there = _kind_or_other(path)
+    if there not in (kind, FileKind.EMPTY):
         raise UsageError(
             f"{path} exists and holds {there.value}, not {kind.value}, so it is left alone; give another output name"
         )
@@ -105,10 +111,10 @@ def check_no_input(path: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
-def whole_file(path: Path, kind: FileKind, inputs: Iterable[Path] = ()) -> Iterator[BinaryIO]:
+def whole_file(path: Path, kind: FileKind | None, inputs: Iterable[Path] = ()) -> Iterator[BinaryIO]:
     """Open an output for writing; it is there when the block has ended well, and as before when it raises.
 
-    Missing folders above it are made. Raises UsageError as `check_output` does, and OSError.
+    Its folder must exist. Raises UsageError as `check_output` does, and OSError.
     """
     check_output(path, kind, inputs)
     if path == STDOUT:
@@ -120,7 +126,6 @@ def whole_file(path: Path, kind: FileKind, inputs: Iterable[Path] = ()) -> Itera
         with open(target, "wb") as file:
             yield file
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name[:64]}.{uuid.uuid4().hex}.part")
     try:
         with open(temporary, "xb") as file:

@@ -1,6 +1,7 @@
 """Find photographs and read one, with its mask.
 
-Images keep the frame they are stored in: EXIF orientation is not applied, as COLMAP and hloc expect.
+Sizes, masks and all that is kept are of the image as it is stored, as COLMAP and hloc expect. Only what the network
+sees is turned upright, as the file's EXIF orientation asks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from xfeat_cli.coordinates import AS_STORED, upright_pixels
 from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.files import read_text, warn_once
@@ -33,10 +35,11 @@ class ImageFile:
 class Photo:
     """A decoded photograph.
 
-    gray: (h, w) float32 in [0, 1], reduced for the network.
+    gray: (h, w) float32 in [0, 1], reduced for the network and turned by `orientation`.
     size: (width, height) as stored.
     shown: (width, height) in stored pixels of what `gray` shows, from the first pixel on: the whole image, or all but
     at most 7 columns and rows of one that its decoder reduced.
+    orientation: how the stored image was turned for the network (`coordinates`).
     mask: (height, width) bool at stored size, False = ignore, or None.
     digest: BLAKE2b of the file's bytes; mask_digest likewise, empty without a mask.
     file_bytes, file_mtime_ns: the file's size and time of change.
@@ -51,6 +54,7 @@ class Photo:
     mask_digest: str = ""
     file_bytes: int = 0
     file_mtime_ns: int = 0
+    orientation: int = AS_STORED
 
 
 def find_images(
@@ -99,7 +103,7 @@ def image_root(images: Sequence[Path]) -> Path:
     """
     for path in images:
         if not path.exists():
-            hint = "" if len(images) == 1 else "; an output is named by --output, or ends in .h5"
+            hint = "" if len(images) == 1 else "; the name of an output ends in .h5"
             raise UsageError(f"{path} does not exist: give a folder of photographs or one image{hint}")
         if not path.is_dir() and not path.is_file():
             raise UsageError(f"{path} is a device or a pipe: give a folder of photographs or one image")
@@ -158,9 +162,10 @@ def _plain_name(root: Path, text: str, where: str) -> str:
     return path.as_posix()
 
 
-def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Photo:
+def read_photo(image: ImageFile, longest: int, masks: Path | None = None, *, upright: bool = True) -> Photo:
     """Decode one photograph, gray, reduced so that its longest side is at most `longest` px (0 = as it is).
 
+    upright: turn what the network sees as the file's EXIF orientation asks; else it sees the image as it is stored.
     masks: folder of COLMAP masks, `name.jpg.png`; an image without one is used whole.
     Raises ImageError naming the file.
     """
@@ -176,9 +181,10 @@ def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Pho
             mask_data = _read_bytes(mask_path)
             mask_digest = digest(mask_data)
             mask = _mask(decode(mask_data, mask_path), size, mask_path)
+    orientation = decoded.orientation if upright else AS_STORED
     return Photo(
         image.name,
-        to_gray(decoded.pixels, longest),
+        to_gray(np.ascontiguousarray(upright_pixels(decoded.pixels, orientation)), longest),
         size,
         decoded.shown,
         digest(data),
@@ -186,6 +192,7 @@ def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Pho
         mask_digest,
         len(data),
         _modified(image.path),
+        orientation,
     )
 
 

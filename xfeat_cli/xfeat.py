@@ -11,48 +11,69 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from xfeat_cli.config import Backend, Decoding, ExtractConfig, MatchConfig, Mode, Precision
-from xfeat_cli.coordinates import rescale
+from xfeat_cli.config import Backend, Decoding, ExtractConfig, MatchConfig, MatcherKind, Mode, Precision
+from xfeat_cli.coordinates import from_upright, rescale, upright_pixels, upright_size
 from xfeat_cli.decoding import to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import Photo
+from xfeat_cli.machine.devices import resolve_device, resolve_precision
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order, single_threaded
+from xfeat_cli.matching.lighterglue import LighterGlue
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, reference, weights
 from xfeat_cli.model.decode import Decoded
-from xfeat_cli.model.heatmap import GRIDS
-from xfeat_cli.model.runtime import Runtime
+from xfeat_cli.model.download import MATCHER_WEIGHTS
+from xfeat_cli.model.labels import LABELS
+from xfeat_cli.model.refiner import BlockedRefiner
+from xfeat_cli.model.runtime import DTYPES, Runtime
 from xfeat_cli.types import Features, Matches, PointMatches
 
 
 class XFeat:
-    """The network with its weights, ready to detect.
+    """The network with its weights, ready to detect and to match.
 
-    `XFeat()` uses the shipped weights and every default of `ExtractConfig`; `XFeat(top_k=2000, mode="semi-dense")`
-    changes some. runtime: a network to use instead of the one that weights, device, precision and backend describe.
-    Raises WeightsError, UsageError.
+    `XFeat()` uses the shipped weights and every default; `XFeat(top_k=2000, mode="semi-dense")` changes some.
+
+    Args:
+        config: how features are made.
+        runtime: a network to use instead of the one that weights, device, precision and backend describe.
+        **options: fields of `ExtractConfig`, in place of those of `config`.
+
+    Raises:
+        WeightsError: the weights are missing, damaged, or lack the refiner that semi-dense features need.
+        UsageError: an option is out of its range, or the device is not there.
     """
 
     def __init__(self, config: ExtractConfig | None = None, *, runtime: Runtime | None = None, **options: Any) -> None:
-        self.config = _checked(replace(config or ExtractConfig(), **options))
+        self.config = replace(config or ExtractConfig(), **options)
         self.runtime = runtime or _runtime(self.config)
         if self.config.mode is Mode.SEMI_DENSE:
             self.runtime.require_refiner()
         self.batch_size = self.config.batch_size or self.runtime.batch_size
+        self._matcher: tuple[tuple[str, str | None, float], LighterGlue] | None = None
 
     @overload
     def detect(self, images: npt.NDArray) -> Features: ...
     @overload
     def detect(self, images: Sequence[npt.NDArray]) -> list[Features]: ...
     def detect(self, images: npt.NDArray | Sequence[npt.NDArray]) -> Features | list[Features]:
-        """Features of one image, or of each image of a batch (a sequence, or an array (B, H, W, 3)).
+        """Features of one image, or of each image of a batch.
 
-        An image is (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or float in [0, 1]. The result for an image does not
-        depend on the others. Keypoints are (x, y) pixels of the given image. Raises ImageError.
+        The result for an image does not depend on the others. On a CPU an image has one thread, and several images
+        share the cores.
 
-        On a CPU an image has one thread, and several images share the cores.
+        Args:
+            images: (H, W), (H, W, 3) or (H, W, 4), uint8, uint16, or float in [0, 1]; or a sequence of such images, or
+                an array (B, H, W, 3).
+
+        Returns:
+            Features whose keypoints are (x, y) pixels of the given image, (0, 0) at the centre of its top-left pixel;
+            a list of them for a batch.
+
+        Raises:
+            ImageError: an image has another shape or type, or is too large for the GPU.
         """
         if isinstance(images, np.ndarray) and images.ndim < 4:
             return self.detect_photos([_photo(0, images, self.config.resize)])[0]
@@ -69,26 +90,57 @@ class XFeat:
         return [results[i] for i in range(len(photos))]
 
     def match(
-        self, features0: Features, features1: Features, config: MatchConfig | None = None
+        self, features0: Features, features1: Features, config: MatchConfig | None = None, **options: Any
     ) -> Matches | PointMatches:
-        """Match the features of two images: mutual nearest neighbours; refined at both ends when semi-dense."""
-        config = config or MatchConfig()
-        device = self.runtime.device
+        """Match the features of two images as `xfeat match` does.
+
+        Args:
+            features0, features1: what `detect` or a features file gave; both sparse, or both semi-dense.
+            config: how features are matched; the device and precision `auto` are those of this XFeat's network.
+            **options: fields of `MatchConfig`, in place of those of `config`.
+
+        Returns:
+            Indices of sparse features, by mutual nearest neighbours or by LighterGlue; coordinates of semi-dense ones,
+            refined at both ends.
+
+        Raises:
+            UsageError: the options cannot work together, or kornia is missing.
+            WeightsError: the weights lack a refiner, or cannot be read.
+        """
+        config = replace(config or MatchConfig(), **options)
+        device = self.runtime.device if config.device == "auto" else resolve_device(config.device)
         semi_dense = features0.scales is not None
+        if config.matcher is MatcherKind.LIGHTERGLUE:
+            if semi_dense:
+                raise UsageError("semi-dense features cannot be matched by LighterGlue: use matcher=nearest")
+            return self._lighterglue(device, config).match([(features0, features1)])[0]
         threshold = config.min_cossim
         if threshold is None:
             threshold = -1.0 if semi_dense else self.runtime.info.min_cossim
+        precision = resolve_precision(config.precision, device)
         matches = mutual_nearest(
             torch.from_numpy(features0.descriptors).to(device),
             torch.from_numpy(features1.descriptors).to(device),
             threshold,
             config.ratio,
+            DTYPES[precision],
         )
-        if semi_dense:
-            return refine(
-                self.runtime.refine, features0, features1, matches, config.min_confidence, self.runtime.labels
-            )
-        return matches
+        if not semi_dense:
+            return matches
+        if config.weights is None:
+            refiner, labels = self.runtime.refine, self.runtime.labels
+        else:
+            loaded = weights.load(config.weights)
+            refiner, labels = BlockedRefiner(loaded, device, precision), LABELS[loaded.info.refiner_labels]
+        return refine(refiner, features0, features1, matches, config.min_confidence, labels)
+
+    def _lighterglue(self, device: torch.device, config: MatchConfig) -> LighterGlue:
+        """The matcher of some weights, kept for further pairs."""
+        key = (str(device), config.weights, config.min_score)
+        if self._matcher is None or self._matcher[0] != key:
+            state = weights.load_matcher(config.weights or MATCHER_WEIGHTS).state
+            self._matcher = key, LighterGlue(state, device, config.min_score, batch_size=1)
+        return self._matcher[1]
 
     def detect_photos(self, photos: Sequence[Photo]) -> list[Features]:
         """Features of photographs of one gray size, on the calling thread alone.
@@ -136,15 +188,16 @@ class XFeat:
     def _detect_reference(self, photo: Photo) -> Features:
         gray = torch.from_numpy(photo.gray).to(self.runtime.device)
         top_k = self.config.features_per_image
+        shown = upright_size(photo.shown, photo.orientation)
         try:
             if self.config.mode is Mode.SPARSE:
                 threshold = self.config.detection_threshold
-                features = reference.sparse(self.runtime.heads, gray, photo.shown, top_k, threshold)
+                features = reference.sparse(self.runtime.heads, gray, shown, top_k, threshold)
             else:
-                features = reference.semi_dense(self.runtime.heads, gray, photo.shown, top_k)
+                features = reference.semi_dense(self.runtime.heads, gray, shown, top_k)
         except ImageError as error:
             raise ImageError(f"{photo.name}: {error}") from None
-        return replace(features, image_size=photo.size)
+        return _as_stored(features, photo)
 
 
 def _runtime(config: ExtractConfig) -> Runtime:
@@ -152,30 +205,6 @@ def _runtime(config: ExtractConfig) -> Runtime:
     if config.decoding is Decoding.REFERENCE:
         return Runtime(loaded, config.device, Precision.FP32, Backend.TORCH)
     return Runtime(loaded, config.device, config.precision, config.backend)
-
-
-def _checked(config: ExtractConfig) -> ExtractConfig:
-    try:
-        config = replace(
-            config,
-            mode=Mode(config.mode),
-            decoding=Decoding(config.decoding),
-            precision=Precision(config.precision),
-            backend=Backend(config.backend),
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if config.features_per_image < 1:
-        raise UsageError(f"top_k is {config.top_k}; it must be at least 1")
-    if config.grids not in GRIDS:
-        raise UsageError(f"grids is {config.grids}; it must be {', '.join(map(str, GRIDS))}")
-    if config.resize < 0:
-        raise UsageError(f"resize is {config.resize}; it must be a longest side in px, or 0 for none")
-    if config.batch_size is not None and config.batch_size < 1:
-        raise UsageError(f"batch_size is {config.batch_size}; it must be at least 1")
-    if not 0 <= config.detection_threshold < 1:
-        raise UsageError(f"detection_threshold is {config.detection_threshold}; it must be in [0, 1)")
-    return config
 
 
 def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
@@ -186,7 +215,7 @@ def _photo(index: int, image: npt.NDArray, resize: int) -> Photo:
 
 def _too_large(photo: Photo) -> ImageError:
     height, width = photo.gray.shape
-    return ImageError(f"{photo.name}: out of GPU memory at {width}x{height}; use a smaller --resize or --device cpu")
+    return ImageError(f"{photo.name}: out of GPU memory at {width}x{height}; use a smaller resize or device=cpu")
 
 
 def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> list[npt.NDArray[np.bool_]] | None:
@@ -199,7 +228,7 @@ def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> list[npt.N
             masks.append(np.ones(size, bool))
             continue
         width, height = photo.shown
-        shown = photo.mask[:height, :width].astype(np.uint8)
+        shown = upright_pixels(photo.mask[:height, :width], photo.orientation).astype(np.uint8)
         masks.append(cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
     return masks
 
@@ -211,22 +240,30 @@ def _without_masked(features: Features, mask: npt.NDArray[np.bool_] | None) -> F
     height, width = mask.shape
     x, y = np.rint(features.keypoints).astype(int).T
     keep = mask[y.clip(0, height - 1), x.clip(0, width - 1)]
-    return Features(
-        features.keypoints[keep],
-        features.scores[keep],
-        features.descriptors[keep],
-        features.image_size,
-        None if features.scales is None else features.scales[keep],
+    return replace(
+        features,
+        keypoints=features.keypoints[keep],
+        scores=features.scores[keep],
+        descriptors=features.descriptors[keep],
+        scales=None if features.scales is None else features.scales[keep],
     )
 
 
 def _to_stored(decoded: Decoded, size: tuple[int, int], photo: Photo) -> Features:
-    stretch = decoded.points.new_tensor([photo.shown[0] / size[1], photo.shown[1] / size[0]])
+    shown = upright_size(photo.shown, photo.orientation)
+    stretch = decoded.points.new_tensor([shown[0] / size[1], shown[1] / size[0]])
     scales = None if decoded.scales is None else (decoded.scales * stretch.mean()).cpu().numpy()
-    return Features(
+    features = Features(
         rescale(decoded.points, stretch).cpu().numpy(),  # type: ignore[arg-type]
         decoded.scores.cpu().numpy(),
         decoded.descriptors.cpu().numpy(),
-        photo.size,
+        shown,
         scales,
     )
+    return _as_stored(features, photo)
+
+
+def _as_stored(features: Features, photo: Photo) -> Features:
+    """Features of what a photograph shows upright → those of the photograph as it is stored."""
+    x, y = from_upright(features.keypoints[:, 0], features.keypoints[:, 1], photo.shown, photo.orientation)
+    return replace(features, keypoints=np.stack([x, y], 1), image_size=photo.size, orientation=photo.orientation)

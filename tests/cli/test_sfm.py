@@ -71,11 +71,11 @@ def test_sift_makes_a_model_to_compare_with(scene: DemoScene, tmp_path: Path) ->
     arguments = (scene.images, tmp_path / "out", "--single-camera", "--pairs", tmp_path / "pairs.txt", "--threads", 2)
     summary = json.loads(_run("eval-sift", *arguments, "--json").stdout.splitlines()[-1])
     assert [stage["name"] for stage in summary["stages"]] == ["extract", "match", "verify", "reconstruct"]
-    assert summary["stages"][1]["result"].endswith("matches of 3 pairs")
+    assert summary["stages"][1]["result"]["pairs"] == 3
     assert summary["model"]["registered"] == 4
     score = json.loads(_run("eval-sfm", tmp_path / "out/sparse/0", scene.cameras_file, "--json").stdout)
     assert score["rotation_deg_mean"] < 2
-    with pytest.raises(SfmError, match="exists; use --overwrite"):
+    with pytest.raises(SfmError, match="exists; use overwrite=True"):
         _run("eval-sift", *arguments)
     assert "registered" in _run("eval-sift", *arguments, "--overwrite").stderr
 

@@ -241,7 +241,7 @@ def test_a_folder_with_empty_folders_only_is_empty(tmp_path, cheap):
 def test_a_finished_scene_is_replaced_only_on_request(tmp_path, cheap):
     render_scene(tmp_path, views=3, size=(64, 64))
     (tmp_path / "features.h5").write_text("mine")
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="overwrite=True"):
         render_scene(tmp_path, views=2, size=(64, 64))
     render_scene(tmp_path, views=2, size=(64, 64), overwrite=True)
     assert len(load_cameras(tmp_path / "cameras.json")) == len(list((tmp_path / "images").iterdir())) == 2

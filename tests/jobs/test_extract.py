@@ -242,7 +242,7 @@ def test_a_run_on_a_gpu_that_is_left_early_leaves_nothing_running(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("device", ["cuda:0,cuda:0", "cuda:7", "cpu,cuda:0", "cuda:0,cuda:1", "cpu,", "cpu;cpu"])
 def test_devices_that_are_not_there_are_one_clear_line(photos: Path, tmp_path: Path, device: str) -> None:
-    with pytest.raises(UsageError, match=r"^--device [^\n]*: [^\n]*$"):
+    with pytest.raises(UsageError, match=r"^device=[^\n]*: [^\n]*$"):
         extract(photos, tmp_path / "out.h5", device=device)
     assert not (tmp_path / "out.h5").exists()
 
@@ -283,7 +283,7 @@ def test_a_second_run_adds_only_new_images(photos: Path, tmp_path: Path) -> None
 def test_other_options_are_refused_by_name(photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "out.h5", top_k=20)
     before = (tmp_path / "out.h5").read_bytes()
-    with pytest.raises(ProvenanceError, match=r"top_k 20, now 30.*--overwrite"):
+    with pytest.raises(ProvenanceError, match=r"top_k 20, now 30.*overwrite=True"):
         extract(photos, tmp_path / "out.h5", top_k=30)
     assert (tmp_path / "out.h5").read_bytes() == before
     assert extract(photos, tmp_path / "out.h5", top_k=30, overwrite=True).done == 4
@@ -296,7 +296,7 @@ def test_a_file_of_an_older_version_that_read_or_computed_otherwise_is_refused(
     extract(photos, tmp_path / "out.h5")
     with h5py.File(tmp_path / "out.h5", "r+") as h5:
         del h5.attrs[f"xfeat_{rule}"]
-    with pytest.raises(ProvenanceError, match=f"{rule} unknown, now .*--overwrite"):
+    with pytest.raises(ProvenanceError, match=f"{rule} unknown, now .*overwrite=True"):
         extract(photos, tmp_path / "out.h5")
 
 

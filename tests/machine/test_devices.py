@@ -26,7 +26,7 @@ def test_several_names_with_or_without_spaces() -> None:
 
 def test_what_is_not_there_is_a_usage_error() -> None:
     for names in ("cpu,", "cpu,nonsense", ""):
-        with pytest.raises(UsageError, match="--device"):
+        with pytest.raises(UsageError, match="device="):
             resolve_devices(names)
 
 

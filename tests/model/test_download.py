@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from xfeat_cli.errors import WeightsError
+from xfeat_cli.files import whole_file
 from xfeat_cli.model import download
 
 BODY = bytes(range(256)) * 1024
@@ -179,7 +180,7 @@ def test_three_tries_then_one_message_with_the_remedy(
     with pytest.raises(WeightsError, match=f"3 tries failed: .*{reason}") as caught:
         _fetch(entry)
     assert len(server.requests) == 3
-    assert f"by hand and put it at {cache / 'thing.pt'}, or use --weights PATH" in str(caught.value)
+    assert f"by hand and put it at {cache / 'thing.pt'}, or use weights=PATH" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not cache.exists()
 
@@ -195,7 +196,7 @@ def test_pauses_grow_and_are_kept(server: Server, entry: download.Download, monk
 
 def test_silent_server_times_out(server: Server, entry: download.Download) -> None:
     over = threading.Event()
-    server.answers = [lambda handler: over.wait(10) and None]
+    server.answers = [lambda handler: over.wait(10) and None]  # type: ignore[list-item]
     try:
         with pytest.raises(WeightsError, match=r"2 tries failed: .*timed out"):
             _fetch(entry, timeout_s=0.05, pauses_s=(0.0,))
@@ -315,7 +316,7 @@ def test_whole_file_leaves_nothing_behind_when_interrupted(tmp_path: Path) -> No
     path.write_bytes(b"old")
 
     def interrupted() -> None:
-        with download.whole_file(path) as file:
+        with whole_file(path, kind=None) as file:
             file.write(b"new")
             assert path.read_bytes() == b"old"
             raise KeyboardInterrupt

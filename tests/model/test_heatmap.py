@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xfeat_cli.model import heatmap
+from xfeat_cli.model import heatmap, weights
 from xfeat_cli.model.heatmap import GRIDS
 from xfeat_cli.model.network import CELL
+from xfeat_cli.model.torch_network import folded_network
 
 
 def bright_pixels(image: Tensor) -> Tensor:
@@ -63,3 +64,18 @@ def test_a_neighbour_in_the_same_cell_is_seen_by_another_grid() -> None:
 def test_one_grid_is_the_head_as_it_is() -> None:
     first = torch.rand(1, 32, 64)
     assert heatmap.averaged(first, bright_pixels, image_with((3, 3)), 1) is first
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 96), (160, 64)])
+def test_one_convolution_sees_the_cells_of_all_four_grids(size: tuple[int, int]) -> None:
+    head = folded_network(weights.load("default")).keypoint_head
+    image = torch.randn(2, 1, *size, generator=torch.Generator().manual_seed(0))
+
+    def logits(image: Tensor) -> Tensor:
+        return head(F.pixel_unshuffle(image, CELL))
+
+    with torch.inference_mode():
+        expected = heatmap.averaged(heatmap.from_logits(logits(image)), logits, image, 4)
+        found = heatmap.from_block_logits(heatmap.head_of_blocks(head)(F.pixel_unshuffle(image, heatmap.BLOCK)))
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-5

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from xfeat_cli.model import openvino_network, weights
-from xfeat_cli.model.openvino_network import OpenVinoNetwork
+from xfeat_cli.model.openvino_network import Graphs, OpenVinoNetwork
 from xfeat_cli.model.torch_network import TorchNetwork, folded_network
 
 pytestmark = pytest.mark.skipif(not openvino_network.is_installed(), reason="OpenVINO is not installed")
@@ -85,3 +85,42 @@ def test_threads_may_share_its_very_first_use() -> None:
         "list(ThreadPoolExecutor(4).map(network.heads, [torch.zeros(1, 1, 64, 64)] * 8))"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=100)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_graph_of_one_shape_gives_the_bits_of_that_of_any(bf16: bool) -> None:
+    if bf16 and not openvino_network.runs_bf16():
+        pytest.skip("this processor does not multiply bf16")
+    network = OpenVinoNetwork(folded_network(weights.load("default")), streams=1, bf16=bf16)
+    for size in ((64, 96), (224, 160)):
+        image = torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(0))
+        runs = [network.sparse_heads(image, 4) for _ in range(openvino_network._WORTH_COMPILING + 2)]
+        for run in runs[1:]:
+            assert all(torch.equal(one, other) for one, other in zip(runs[0], run, strict=True))
+
+
+@pytest.mark.parametrize("grids", [1, 2, 4])
+def test_the_sparse_heads_are_those_of_torch(network: OpenVinoNetwork, truth: TorchNetwork, grids: int) -> None:
+    image = torch.randn(1, 1, 96, 160, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        for result, true in zip(network.sparse_heads(image, grids), truth.sparse_heads(image, grids), strict=True):
+            assert result.shape == true.shape
+            assert (result - true).abs().max() <= 1e-5 * (true.max() - true.min())
+
+
+def test_shapes_that_come_often_get_graphs_of_their_own_and_few_are_kept() -> None:
+    compiled: list[tuple[int, ...] | None] = []
+
+    def compile_one(names: tuple[str, ...], shape: tuple[int, ...] | None) -> object:
+        compiled.append(shape)
+        return shape
+
+    graphs = Graphs(compile_one)
+    shapes = [(1, 1, 32, 32 * i) for i in range(1, 7)]
+    for shape in shapes:
+        for _ in range(openvino_network._WORTH_COMPILING):
+            assert graphs.get(("a",), shape) is None
+        assert graphs.get(("a",), shape) == shape
+    assert compiled == [None, *shapes]
+    assert graphs.get(("a",), shapes[0]) is None  # dropped for later ones, and counted anew
+    assert graphs.get(("a",), shapes[-1]) == shapes[-1]

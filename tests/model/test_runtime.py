@@ -7,8 +7,9 @@ import torch
 
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError, WeightsError
+from xfeat_cli.machine import devices
 from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_precision
-from xfeat_cli.model import openvino_network, runtime
+from xfeat_cli.model import openvino_network
 from xfeat_cli.model.network import Refiner, XFeatNetwork
 from xfeat_cli.model.runtime import Runtime, resolve_backend
 from xfeat_cli.model.torch_network import folded_network
@@ -63,7 +64,7 @@ def test_the_refiner_runs_in_fp32_whatever_the_precision() -> None:
 def test_without_a_refiner_there_is_one_clear_error() -> None:
     runtime = Runtime(_weights(XFeatNetwork()), "cpu")
     for attempt in (runtime.require_refiner, lambda: runtime.refine(torch.zeros(1, 64), torch.zeros(1, 64))):
-        with pytest.raises(WeightsError, match=r"mine\.safetensors.*refiner.*--mode sparse"):
+        with pytest.raises(WeightsError, match=r"mine\.safetensors.*refiner.*mode=sparse"):
             attempt()
 
 
@@ -82,7 +83,7 @@ def test_unknown_devices_are_refused(name: str) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
 def test_cuda_that_is_not_there_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=f"--device {name}: this torch sees no CUDA device"):
+    with pytest.raises(UsageError, match=f"device={name}: this torch sees no CUDA device"):
         resolve_device(name)
 
 
@@ -113,7 +114,7 @@ def test_precision() -> None:
 def test_a_network_runs_in_bf16_by_itself_only_where_that_is_native(
     native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "multiplies_bf16", lambda: native)
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda: native)
     assert network_precision(Precision.AUTO, CPU) is (Precision.BF16 if native else Precision.FP32)
     assert network_precision(Precision.FP32, CPU) is Precision.FP32
     assert network_precision(Precision.AUTO, torch.device("cuda")) is Precision.FP16
@@ -135,9 +136,9 @@ def test_openvino_is_used_where_it_can_compute_what_is_asked_for(
         if able:
             assert resolve_backend(Backend.OPENVINO, CPU, precision) is Backend.OPENVINO
         else:
-            with pytest.raises(UsageError, match=r"--backend openvino: .*(pip install|--precision fp32)"):
+            with pytest.raises(UsageError, match=r"backend=openvino: .*(pip install|precision=fp32)"):
                 resolve_backend(Backend.OPENVINO, CPU, precision)
     cuda = torch.device("cuda")
     assert resolve_backend(Backend.AUTO, cuda, Precision.FP16) is Backend.TORCH
-    with pytest.raises(UsageError, match="--device cpu"):
+    with pytest.raises(UsageError, match="device=cpu"):
         resolve_backend(Backend.OPENVINO, cuda, Precision.FP16)

@@ -8,10 +8,10 @@ import pytest
 
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
 from xfeat_cli.demo import DemoScene, render_scene
-from xfeat_cli.jobs.sfm import reconstruct_folder
-from xfeat_cli.sfm.config import CameraSharing, ColmapConfig
+from xfeat_cli.jobs.sfm import reconstruct
+from xfeat_cli.sfm.config import CameraConfig, CameraSharing, MappingConfig, SfmConfig, VerificationConfig
 
-CAMERAS = ColmapConfig(camera_model="PINHOLE", sharing=CameraSharing.SINGLE, threads=2)
+CAMERAS = CameraConfig("PINHOLE", CameraSharing.SINGLE)
 TOP_K = {Mode.SPARSE: 1500, Mode.SEMI_DENSE: 1200}
 
 
@@ -29,11 +29,12 @@ def reconstructed(scene: DemoScene, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _reconstruct(scene: DemoScene, mode: Mode, output: Path) -> Path:
-    reconstruct_folder(
-        scene.images,
-        output,
+    config = SfmConfig(
         extraction=ExtractConfig(mode=mode, top_k=TOP_K[mode], device="cpu"),
         matching=MatchConfig(device="cpu"),
         cameras=CAMERAS,
+        verification=VerificationConfig(threads=2),
+        mapping=MappingConfig(threads=2),
     )
+    reconstruct(scene.images, output, config)
     return output

@@ -63,7 +63,7 @@ def test_an_existing_database_is_left_alone(files: Path, scene: DemoScene) -> No
     arguments = (files / "features.h5", files / "matches.h5", database, scene.images)
     export_colmap(*arguments)
     before = database.read_bytes()
-    with pytest.raises(SfmError, match=r"exists; use --overwrite"):
+    with pytest.raises(SfmError, match=r"exists; use overwrite=True"):
         export_colmap(*arguments)
     assert database.read_bytes() == before
     export_colmap(*arguments, overwrite=True)
@@ -230,7 +230,7 @@ def test_the_focal_length_comes_from_exif(files: Path, scene: DemoScene) -> None
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"camera_model": "FISHY"}, "no camera model"), ({"sharing": CameraSharing.SINGLE, "images": "none"}, "exist")],
+    [({"model": "FISHY"}, "no camera model"), ({"sharing": CameraSharing.SINGLE, "images": "none"}, "exist")],
 )
 def test_impossible_options(files: Path, scene: DemoScene, options: dict, message: str) -> None:
     options = {"images": scene.images, **options}

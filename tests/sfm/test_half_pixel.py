@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,12 @@ import pytest
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
 from xfeat_cli.coordinates import to_colmap
 from xfeat_cli.demo import Camera, DemoScene, load_cameras, render_scene
-from xfeat_cli.jobs.sfm import reconstruct_folder
-from xfeat_cli.sfm.config import CameraSharing, ColmapConfig
+from xfeat_cli.jobs.sfm import reconstruct
+from xfeat_cli.sfm.config import CameraConfig, CameraSharing, MappingConfig, SfmConfig, VerificationConfig
 
 pycolmap = pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 
-CAMERAS = ColmapConfig(camera_model="PINHOLE", sharing=CameraSharing.SINGLE, threads=2)
+CAMERAS = CameraConfig("PINHOLE", CameraSharing.SINGLE)
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,14 @@ def courtyard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", list(Mode))
 def test_true_cameras_see_no_systematic_shift(courtyard: DemoScene, mode: Mode, tmp_path: Path) -> None:
-    reconstruct_folder(
-        courtyard.images,
-        tmp_path / "out",
+    config = SfmConfig(
         extraction=ExtractConfig(mode=mode, device="cpu"),
         matching=MatchConfig(device="cpu"),
         cameras=CAMERAS,
+        verification=VerificationConfig(threads=2),
+        mapping=MappingConfig(threads=2),
     )
+    reconstruct(courtyard.images, tmp_path / "out", config)
     cameras = load_cameras(courtyard.cameras_file)
     shift = measure_shift(tmp_path / "out" / "database.db", courtyard.images, cameras, tmp_path / "triangulated")
     assert shift.observations > 5000
@@ -78,7 +80,7 @@ def measure_shift(database: Path, images: Path, cameras: Mapping[str, Camera], o
     return Shift(residuals.mean(0), model.cameras[1].params[2:4] - before, len(residuals))
 
 
-def true_model(database: Path, cameras: Mapping[str, Camera]) -> pycolmap.Reconstruction:
+def true_model(database: Path, cameras: Mapping[str, Camera]) -> Any:
     """The true cameras with the numbers that the database gave to images, frames and the one camera."""
     model = pycolmap.Reconstruction()
     with pycolmap.Database.open(database) as opened:

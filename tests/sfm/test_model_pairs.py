@@ -11,12 +11,13 @@ from xfeat_cli.config import Mode
 from xfeat_cli.demo import DemoScene
 from xfeat_cli.pairing.models import covisible, near_poses
 from xfeat_cli.sfm.reconstruction import read_model
+from xfeat_cli.sfm.tracks import read_posed
 
 pytest.importorskip("pycolmap", reason="models need the extra [sfm]")
 
 
 def test_the_nearest_cameras_are_paired(scene: DemoScene, reconstructed: dict[Mode, Path]) -> None:
-    model = read_model(reconstructed[Mode.SPARSE] / "sparse" / "0")
+    model = read_posed(reconstructed[Mode.SPARSE] / "sparse" / "0")
     centres = {name: camera.center for name, camera in scene.cameras.items()}
     pairs = list(near_poses(model, 1, max_angle_deg=180))
     assert {name for pair in pairs for name in pair} == set(centres)
@@ -29,12 +30,13 @@ def test_the_nearest_cameras_are_paired(scene: DemoScene, reconstructed: dict[Mo
 
 
 def test_images_that_see_common_points_are_paired(reconstructed: dict[Mode, Path]) -> None:
-    model = read_model(reconstructed[Mode.SPARSE] / "sparse" / "0")
-    assert len(list(covisible(model, 3))) == 6
+    folder = reconstructed[Mode.SPARSE] / "sparse" / "0"
+    model, posed = read_model(folder), read_posed(folder)
+    assert len(list(covisible(posed, 3))) == 6
     seen = {
         image.name: {point.point3D_id for point in image.points2D if point.has_point3D()}
         for image in model.images.values()
     }
-    for name, other in covisible(model, 1):
+    for name, other in covisible(posed, 1):
         common = {o: len(seen[name] & seen[o]) for o in seen if o != name}
         assert common[other] == max(common.values())

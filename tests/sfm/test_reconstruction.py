@@ -13,17 +13,31 @@ import pytest
 from xfeat_cli.config import ExtractConfig, MatchConfig, Mode
 from xfeat_cli.coordinates import to_colmap
 from xfeat_cli.demo import DemoScene
-from xfeat_cli.errors import ProvenanceError, SfmError, UsageError
+from xfeat_cli.errors import SfmError, UsageError
 from xfeat_cli.evaluation.sfm import score_model
-from xfeat_cli.jobs.sfm import reconstruct_folder
-from xfeat_cli.sfm.config import CameraSharing, ColmapConfig, Mapper, PairKind, SfmConfig
+from xfeat_cli.jobs.sfm import reconstruct
+from xfeat_cli.pairing.config import PairConfig, PairKind
+from xfeat_cli.sfm.config import (
+    CameraConfig,
+    CameraSharing,
+    Mapper,
+    MappingConfig,
+    SfmConfig,
+    VerificationConfig,
+)
 from xfeat_cli.sfm.database import build_database
-from xfeat_cli.sfm.reconstruction import read_model, reconstruct
+from xfeat_cli.sfm.reconstruction import map_database, read_model
 from xfeat_cli.sfm.verification import verify
 
 pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 
-SINGLE = ColmapConfig(camera_model="PINHOLE", sharing=CameraSharing.SINGLE, threads=2)
+SINGLE = CameraConfig("PINHOLE", CameraSharing.SINGLE)
+SFM = SfmConfig(
+    extraction=ExtractConfig(top_k=1500, device="cpu"),
+    cameras=SINGLE,
+    verification=VerificationConfig(threads=2),
+    mapping=MappingConfig(threads=2),
+)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -41,22 +55,23 @@ def test_every_image_is_registered_where_it_was_taken(
     assert score.reprojection_px < 1.5
 
 
-def test_a_second_run_reuses_every_file_and_other_options_are_refused(
-    scene: DemoScene, reconstructed: dict[Mode, Path]
+def test_a_second_run_reuses_every_file_and_other_options_redo_only_what_they_change(
+    scene: DemoScene, reconstructed: dict[Mode, Path], tmp_path: Path
 ) -> None:
-    folder = reconstructed[Mode.SPARSE]
-    options = {"extraction": ExtractConfig(top_k=1500, device="cpu"), "cameras": SINGLE}
+    folder = tmp_path / "out"
+    shutil.copytree(reconstructed[Mode.SPARSE], folder)
     before = (folder / "sparse" / "0" / "images.bin").stat().st_mtime_ns
-    summary = reconstruct_folder(scene.images, folder, **options)
+    summary = reconstruct(scene.images, folder, SFM)
     assert all(stage.reused for stage in summary.stages if stage.name != "pairs")
     assert summary.model is not None
     assert summary.model.registered == 4
     assert (folder / "sparse" / "0" / "images.bin").stat().st_mtime_ns == before
     (folder / "database.db").unlink()
-    again = reconstruct_folder(scene.images, folder, **options)
-    assert [stage.name for stage in again.stages if not stage.reused] == ["pairs", "import", "verify", "reconstruct"]
-    with pytest.raises(ProvenanceError, match="mapper incremental, now global"):
-        reconstruct_folder(scene.images, folder, SfmConfig(mapper=Mapper.GLOBAL), **options)
+    again = reconstruct(scene.images, folder, SFM)
+    assert [stage.name for stage in again.stages if not stage.reused] == ["pairs", "import", "verify"]
+    other = replace(SFM, mapping=MappingConfig(Mapper.GLOBAL, threads=2))
+    mapped = reconstruct(scene.images, folder, other)
+    assert [stage.name for stage in mapped.stages if not stage.reused] == ["pairs", "reconstruct"]
 
 
 def test_only_what_a_new_image_changes_is_made_again(
@@ -67,13 +82,8 @@ def test_only_what_a_new_image_changes_is_made_again(
     shutil.copytree(reconstructed[Mode.SEMI_DENSE], output)
     cv2.imwrite(str(images / "zz_gray.png"), np.full((240, 320), 128, np.uint8))
     (images / "broken.jpg").write_bytes(b"no image")
-    summary = reconstruct_folder(
-        images,
-        output,
-        extraction=ExtractConfig(mode=Mode.SEMI_DENSE, top_k=1200, device="cpu"),
-        matching=MatchConfig(device="cpu"),
-        cameras=SINGLE,
-    )
+    extraction = ExtractConfig(mode=Mode.SEMI_DENSE, top_k=1200, device="cpu")
+    summary = reconstruct(images, output, replace(SFM, extraction=extraction, matching=MatchConfig(device="cpu")))
     assert not any(stage.reused for stage in summary.stages)
     assert any("broken.jpg" in problem for problem in summary.problems)
     assert summary.model is not None
@@ -84,7 +94,7 @@ def test_the_global_mapper_registers_every_image(
     scene: DemoScene, reconstructed: dict[Mode, Path], tmp_path: Path
 ) -> None:
     database = shutil.copy(reconstructed[Mode.SPARSE] / "database.db", tmp_path / "database.db")
-    model = reconstruct(Path(database), scene.images, tmp_path / "sparse", Mapper.GLOBAL, SINGLE)
+    model = map_database(Path(database), scene.images, tmp_path / "sparse", MappingConfig(Mapper.GLOBAL, threads=2))
     assert model.registered == 4
 
 
@@ -92,10 +102,10 @@ def test_the_seed_decides_the_model(scene: DemoScene, reconstructed: dict[Mode, 
     folder = reconstructed[Mode.SPARSE]
 
     def run(seed: int) -> tuple[int, bytes]:
-        config, database = replace(SINGLE, seed=seed), tmp_path / "database.db"
-        build_database(folder / "features.h5", folder / "matches.h5", database, scene.images, config, overwrite=True)
-        inliers = verify(database, config).inliers
-        reconstruct(database, scene.images, tmp_path / "sparse", Mapper.INCREMENTAL, config)
+        database = tmp_path / "database.db"
+        build_database(folder / "features.h5", folder / "matches.h5", database, scene.images, SINGLE, overwrite=True)
+        inliers = verify(database, VerificationConfig(threads=2, seed=seed)).inliers
+        map_database(database, scene.images, tmp_path / "sparse", MappingConfig(threads=2, seed=seed))
         model = tmp_path / "sparse" / "0"
         return inliers, b"".join((model / f"{part}.bin").read_bytes() for part in ("images", "points3D"))
 
@@ -114,9 +124,9 @@ def test_the_principal_point_of_cropped_photographs_is_found(scene: DemoScene, t
     true_x = to_colmap(next(iter(scene.cameras.values())).K[0, 2] - crop)
     found = {}
     for refine in (False, True):
-        cameras, output = replace(SINGLE, refine_principal_point=refine), tmp_path / str(refine)
-        extraction = ExtractConfig(top_k=1500, device="cpu")
-        reconstruct_folder(tmp_path / "images", output, extraction=extraction, cameras=cameras)
+        output = tmp_path / str(refine)
+        mapping = MappingConfig(refine_principal_point=refine, threads=2)
+        reconstruct(tmp_path / "images", output, replace(SFM, mapping=mapping))
         [camera] = read_model(output / "sparse" / "0").cameras.values()
         score = score_model(output / "sparse" / "0", scene.cameras_file)
         found[refine] = camera.principal_point_x, score.rotation_deg_mean
@@ -130,13 +140,13 @@ def test_one_image_or_no_overlap_is_one_clear_error(scene: DemoScene, tmp_path: 
     images.mkdir()
     shutil.copy(scene.images / "view_000.jpg", images)
     with pytest.raises(SfmError, match="at least two"):
-        reconstruct_folder(images, tmp_path / "out", cameras=SINGLE)
+        reconstruct(images, tmp_path / "out", SFM)
     noise = np.random.default_rng(0).integers(0, 255, (240, 320), np.uint8)
     cv2.imwrite(str(images / "noise.png"), cv2.GaussianBlur(noise, (0, 0), 2))
     with pytest.raises(SfmError, match=r"overlap|no matches"):
-        reconstruct_folder(images, tmp_path / "two", extraction=ExtractConfig(top_k=300), cameras=SINGLE)
+        reconstruct(images, tmp_path / "two", replace(SFM, extraction=ExtractConfig(top_k=300)))
     with pytest.raises(UsageError, match="not a folder"):
-        reconstruct_folder(images / "noise.png", tmp_path / "out")
+        reconstruct(images / "noise.png", tmp_path / "out")
 
 
 def test_images_whose_names_collide_are_left_out_and_the_rest_goes_on(scene: DemoScene, tmp_path: Path) -> None:
@@ -146,8 +156,7 @@ def test_images_whose_names_collide_are_left_out_and_the_rest_goes_on(scene: Dem
         shutil.copy(scene.images / original, images / name)
     for kind in (PairKind.EXHAUSTIVE, PairKind.RETRIEVAL):
         output = tmp_path / kind.value
-        extraction = ExtractConfig(top_k=1500, device="cpu")
-        summary = reconstruct_folder(images, output, SfmConfig(pairs=kind), extraction=extraction, cameras=SINGLE)
+        summary = reconstruct(images, output, replace(SFM, pairing=PairConfig((kind,))))
         [problem] = summary.problems
         assert "'a-b.jpg' and 'a/b.jpg' were left out" in problem
         assert summary.model is not None
@@ -155,17 +164,31 @@ def test_images_whose_names_collide_are_left_out_and_the_rest_goes_on(scene: Dem
     for name in ("1.jpg", "2.jpg"):
         (images / name).unlink()
     with pytest.raises(SfmError, match=r"no two images .* rename one"):
-        reconstruct_folder(images, tmp_path / "none", extraction=extraction, cameras=SINGLE)
+        reconstruct(images, tmp_path / "none", SFM)
 
 
 def test_a_sequence_is_paired_with_what_follows_and_what_looks_alike(scene: DemoScene, tmp_path: Path) -> None:
-    config = SfmConfig(pairs=PairKind.SEQUENTIAL, overlap=1, loop_closure=1, loop_period=1)
-    extraction = ExtractConfig(top_k=800, device="cpu")
-    reconstruct_folder(scene.images, tmp_path / "out", config, extraction=extraction, cameras=SINGLE)
+    pairing = PairConfig("sequential", overlap=1, loop_closure=1, loop_period=1)
+    config = replace(SFM, extraction=ExtractConfig(top_k=800, device="cpu"), pairing=pairing)
+    reconstruct(scene.images, tmp_path / "out", config)
     names = sorted(scene.cameras)
     places = [sorted(map(names.index, line.split())) for line in (tmp_path / "out/pairs.txt").read_text().splitlines()]
     assert places[:3] == [[0, 1], [1, 2], [2, 3]]
     assert places[3:]
     assert all(two - one > 1 for one, two in places[3:])
-    with pytest.raises(ProvenanceError, match="loop_closure 1, now 0"):
-        reconstruct_folder(scene.images, tmp_path / "out", SfmConfig(pairs=PairKind.SEQUENTIAL, overlap=1))
+
+
+@pytest.mark.parametrize("make", [PairConfig, MappingConfig, CameraConfig, VerificationConfig])
+def test_configs_check_themselves(make: type) -> None:
+    """Strings become enums or are refused: read as they stand they would silently mean another option."""
+    assert PairConfig("sequential+retrieval").kinds == (PairKind.SEQUENTIAL, PairKind.RETRIEVAL)
+    assert MappingConfig("global").mapper is Mapper.GLOBAL
+    assert CameraConfig(sharing="single").sharing is CameraSharing.SINGLE
+    wrong = {
+        PairConfig: {"kinds": "alphabetical"},
+        MappingConfig: {"mapper": "local"},
+        CameraConfig: {"sharing": "some"},
+        VerificationConfig: {"seed": -1},
+    }
+    with pytest.raises(UsageError, match=next(iter(wrong[make]))):
+        make(**wrong[make])

@@ -227,7 +227,7 @@ def test_overwriting_keeps_the_old_file_until_the_new_one_is_finished(tmp_path: 
     write_features(out, {"old": some_features(4)}, top_k=1)
     with Store.open(out, "features", {"top_k": 2}, overwrite=True) as store:
         store.put("new", features_entry(some_features(1)))
-    with pytest.raises(StoreError, match=r"an --overwrite that has not finished.*remove out\.h5\.partial"):
+    with pytest.raises(StoreError, match=r"overwrite=True that has not finished.*remove out\.h5\.partial"):
         FeaturesReader(out)
     with open_hdf5(out, superseded=True) as h5:
         assert list(h5) == ["old"]
@@ -310,7 +310,7 @@ def test_another_provenance_is_refused_with_every_difference_named(tmp_path: Pat
         Store.open(out, "semi-dense features", {"top_k": 4096, "weights": "ours", "threshold": 0.05, "added": "x"})
     assert str(caught.value) == (
         f"{out} was made with kind features, now semi-dense features; added unknown, now x; top_k 2048, now 4096; "
-        "gone 1, now none; use --overwrite to start again, or another output name"
+        "gone 1, now none; use overwrite=True to start again, or another output name"
     )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     Store.open(out, "features", made).close()

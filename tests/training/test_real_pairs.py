@@ -15,7 +15,8 @@ from xfeat_cli.coordinates import pixel_to_grid
 from xfeat_cli.errors import SfmError, UsageError
 from xfeat_cli.model.decode import prepare
 from xfeat_cli.model.network import CELL
-from xfeat_cli.sfm.tracks import View, covisible_pairs, read_views
+from xfeat_cli.pairing.models import covisible_pairs
+from xfeat_cli.sfm.tracks import read_views
 from xfeat_cli.synthesis.light import Light
 from xfeat_cli.training import losses
 from xfeat_cli.training.config import Part, TrainConfig
@@ -61,10 +62,9 @@ def test_observations_are_pixels_of_the_stored_image(tmp_path: Path) -> None:
 def test_covisible_pairs_are_those_that_share_enough() -> None:
     random = np.random.default_rng(0)
     seen = [np.sort(random.permutation(60)[: random.integers(0, 50)]) for _ in range(12)]
-    views = [View(str(i), (9, 9), ids, np.zeros((len(ids), 2), np.float32)) for i, ids in enumerate(seen)]
     expected = [[i, j] for i, j in combinations(range(12), 2) if len(np.intersect1d(seen[i], seen[j])) >= 15]
     assert 5 < len(expected) < 60
-    assert sorted(covisible_pairs(views, 15).tolist()) == expected
+    assert sorted(covisible_pairs(seen, 15).tolist()) == expected
     assert len(covisible_pairs([], 15)) == 0
 
 

@@ -85,7 +85,8 @@ def test_a_run_writes_weights_that_load_and_describe_themselves(photos_folder: P
     folder = tmp_path / "mine.safetensors.training"
     assert not (folder / checkpoint.FILE).exists()
     assert (folder / VALIDATIONS).read_text().count("\n") == 3
-    assert Image.open(folder / CURVES).size[0] > 300
+    with Image.open(folder / CURVES) as curves:
+        assert curves.size[0] > 300
 
 
 def test_a_resumed_run_equals_one_that_was_not_interrupted(photos_folder: Path, tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_run_with_real_pairs_goes_on_as_if_not_interrupted(
 def test_poses_of_a_scene_are_validated_too(photos_folder: Path, scene_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("poselib", reason="poses need the extra [eval]")
     out, observer = tmp_path / "mine.safetensors", Stopping()
-    options = {**TINY, "init": "xfeat-start", "steps": 1}
+    options = {**TINY, "init": "default", "steps": 1}
     result = run.train([photos_folder], out, observer=observer, scene=scene_folder, **options)
     assert result.pose == observer.poses[1]
     first, last = (pose.auc for pose in observer.poses if pose is not None)
@@ -155,8 +156,8 @@ def test_an_incomplete_scene_is_refused_at_once(photos_folder: Path, scene_folde
 
 def test_parts_that_are_not_trained_stay_bit_for_bit(photos_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
-    run.train([photos_folder], out, init="xfeat-start", parts=(Part.REFINER,), **TINY)
-    before, after = tensors(weights.locate("xfeat-start")), tensors(out)
+    run.train([photos_folder], out, init="default", parts=(Part.REFINER,), **TINY)
+    before, after = tensors(weights.locate("default")), tensors(out)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(name.startswith("fine_matcher.") for name in changed)
@@ -169,7 +170,7 @@ def test_a_finished_run_and_one_of_other_options_are_not_overwritten(photos_fold
     with pytest.raises(UsageError, match="unfinished run of other learning_rate"):
         run.train([photos_folder], out, **{**TINY, "learning_rate": 0.001})
     run.train([photos_folder], out, overwrite=True, **{**TINY, "learning_rate": 0.001})
-    with pytest.raises(UsageError, match="exists; --overwrite"):
+    with pytest.raises(UsageError, match="exists; overwrite=True"):
         run.train([photos_folder], out, **TINY)
 
 
@@ -235,10 +236,10 @@ def test_too_few_photographs_are_one_clear_error(tmp_path: Path) -> None:
         ({"learning_rate": 2.0}, "learning_rate"),
         ({"precision": "fp16"}, "bf16 or fp32"),
         ({"parts": ()}, "no part"),
-        ({"multi_view": "model"}, "--images the folder of its photographs: give both"),
-        ({"multi_view_images": "photos"}, "--images the folder of its photographs: give both"),
+        ({"multi_view": "model"}, "multi_view_images the folder of its photographs: give both"),
+        ({"multi_view_images": "photos"}, "multi_view_images the folder of its photographs: give both"),
         ({"multi_view": "model", "multi_view_images": "photos", "multi_view_share": 1.0}, "between 0 and 1"),
-        ({"multi_view": "model", "multi_view_images": "photos", "parts": (Part.REFINER,)}, "add --part network"),
+        ({"multi_view": "model", "multi_view_images": "photos", "parts": (Part.REFINER,)}, "add the part network"),
     ],
 )
 def test_impossible_options_are_refused(

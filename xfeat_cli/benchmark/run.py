@@ -76,5 +76,5 @@ def _images(config: BenchConfig, folder: Path, progress: Callable[[str], None]) 
         return found
     from xfeat_cli.demo import render_scene
 
-    progress(f"render {_SCENE_VIEWS} photographs of {_SCENE_SIZE[0]}x{_SCENE_SIZE[1]} (--images DIR uses yours)")
+    progress(f"render {_SCENE_VIEWS} photographs of {_SCENE_SIZE[0]}x{_SCENE_SIZE[1]} (images=DIR uses yours)")
     return find_images(render_scene(folder / "scene", _SCENE_VIEWS, _SCENE_SIZE).images)

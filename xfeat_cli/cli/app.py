@@ -14,6 +14,7 @@ from xfeat_cli.cli import (
     bench,
     colmap,
     demo,
+    eval_mirror,
     eval_pairs,
     eval_sfm,
     eval_sift,
@@ -29,15 +30,14 @@ from xfeat_cli.cli import (
     train,
     weights,
 )
+from xfeat_cli.cli.help import App
+from xfeat_cli.cli.wording import in_options
 from xfeat_cli.errors import XFeatError, one_line
 from xfeat_cli.version import __version__
 
-app = typer.Typer(
+app = App(
     name="xfeat",
     no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
 app.command("extract")(extract.extract)
@@ -56,6 +56,7 @@ app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
 evaluate.app.command("pairs")(eval_pairs.pairs)
 evaluate.app.command("sift")(eval_sift.sift)
+evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
@@ -83,9 +84,9 @@ def main() -> None:
     interrupts.install()
     _show_warnings()
     try:
-        app()
+        app(prog_name="xfeat")
     except XFeatError as error:
-        typer.secho(f"xfeat: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        typer.secho(f"xfeat: {in_options(str(error))}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)
     except interrupts.Interrupted as interrupted:
         interrupts.say()
@@ -96,7 +97,7 @@ def main() -> None:
 
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return one_line(f"{record.levelname.lower()}: {record.getMessage()}")
+        return in_options(one_line(f"{record.levelname.lower()}: {record.getMessage()}"))
 
 
 def _show_warnings() -> None:

@@ -20,12 +20,12 @@ from xfeat_cli.cli.options import (
     ThreadsOption,
     camera_sharing,
 )
-from xfeat_cli.sfm.config import ColmapConfig
+from xfeat_cli.sfm.config import CameraConfig, VerificationConfig
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.colmap import ColmapSummary
 
-_DEFAULT = ColmapConfig()
+_CAMERAS, _VERIFICATION = CameraConfig(), VerificationConfig()
 
 
 def colmap(
@@ -35,7 +35,7 @@ def colmap(
     images: Annotated[
         Path, typer.Option("--images", metavar="IMAGES", help="The folder that image names are relative to.")
     ],
-    camera_model: CameraModelOption = _DEFAULT.camera_model,
+    camera_model: CameraModelOption = _CAMERAS.model,
     single_camera: SingleCameraOption = False,
     camera_per_folder: CameraPerFolderOption = False,
     verify: Annotated[
@@ -45,8 +45,8 @@ def colmap(
         Path | None,
         typer.Option("--filtered-matches", metavar="FILE", help="Write the verified matches here; implies --verify."),
     ] = None,
-    threads: ThreadsOption = _DEFAULT.threads,
-    seed: SeedOption = _DEFAULT.seed,
+    threads: ThreadsOption = _VERIFICATION.threads,
+    seed: SeedOption = _VERIFICATION.seed,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -71,11 +71,8 @@ def colmap(
         matches,
         database,
         images,
-        camera_model=camera_model,
-        sharing=sharing,
-        threads=threads,
-        seed=seed,
-        verification=verify,
+        CameraConfig(camera_model, sharing),
+        verification=VerificationConfig(threads, seed) if verify or filtered_matches is not None else None,
         filtered_matches=filtered_matches,
         overwrite=overwrite,
     )

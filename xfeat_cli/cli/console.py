@@ -12,6 +12,7 @@ from dataclasses import asdict
 import typer
 
 from xfeat_cli.cli.interrupts import advising
+from xfeat_cli.cli.wording import in_options
 from xfeat_cli.errors import one_line
 from xfeat_cli.jobs.progress import Report, Status, Summary
 
@@ -45,7 +46,7 @@ class JobConsole:
         if self._json:
             self._print_json(report)
         if report.status is Status.FAILED:
-            self._line(f"failed: {report.error}", always=True)
+            self._line(f"failed: {in_options(report.error)}", always=True)
         elif self._verbose:
             self._line(f"{report.name}: {report.status.value}, {report.count} {self._counted}")
         if self._bar is not None:
@@ -111,7 +112,7 @@ class JobConsole:
         table.add_row("time", f"{summary.seconds:.1f} s{rate}")
         table.add_row("run on", f"{summary.device}, {summary.precision}")
         for _, reason in summary.failures[:_SHOWN_FAILURES]:
-            table.add_row("failed", escape(one_line(reason)))
+            table.add_row("failed", escape(one_line(in_options(reason))))
         if len(summary.failures) > _SHOWN_FAILURES:
             table.add_row("failed", f"and {len(summary.failures) - _SHOWN_FAILURES} more")
         Console(stderr=True).print(table)

@@ -23,9 +23,9 @@ from xfeat_cli.cli.options import (
     camera_sharing,
 )
 from xfeat_cli.cli.sfm_table import print_table
-from xfeat_cli.sfm.config import ColmapConfig, SfmConfig
+from xfeat_cli.sfm.config import CameraConfig, MappingConfig, SfmConfig, VerificationConfig
 
-_SFM, _COLMAP = SfmConfig(), ColmapConfig()
+_DEFAULT = SfmConfig()
 
 
 def sift(
@@ -40,13 +40,13 @@ def sift(
             help="Which images are matched, such as pairs.txt of an `xfeat sfm`.",
         ),
     ] = None,
-    mapper: MapperOption = _SFM.mapper,
+    mapper: MapperOption = _DEFAULT.mapping.mapper,
     single_camera: SingleCameraOption = False,
     camera_per_folder: CameraPerFolderOption = False,
-    camera_model: CameraModelOption = _COLMAP.camera_model,
-    refine_principal_point: RefinePrincipalPointOption = _COLMAP.refine_principal_point,
-    threads: ThreadsOption = _COLMAP.threads,
-    seed: SeedOption = _COLMAP.seed,
+    camera_model: CameraModelOption = _DEFAULT.cameras.model,
+    refine_principal_point: RefinePrincipalPointOption = _DEFAULT.mapping.refine_principal_point,
+    threads: ThreadsOption = _DEFAULT.mapping.threads,
+    seed: SeedOption = _DEFAULT.mapping.seed,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -64,13 +64,10 @@ def sift(
         images,
         output,
         pairs,
-        mapper,
-        ColmapConfig(
-            camera_model=camera_model,
-            sharing=sharing,
-            refine_principal_point=refine_principal_point,
-            threads=threads,
-            seed=seed,
+        SfmConfig(
+            cameras=CameraConfig(camera_model, sharing),
+            verification=VerificationConfig(threads, seed),
+            mapping=MappingConfig(mapper, refine_principal_point, threads, seed),
         ),
         overwrite=overwrite,
         started=None if quiet else lambda stage: typer.echo(f"{stage} …", err=True),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from xfeat_cli.errors import PairsError
+from xfeat_cli.pairing.config import PairConfig, PairKind
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Pair list to write.")]
 NumOption = Annotated[int, typer.Option("--num", min=1, help="Most others that an image is paired with.")]
@@ -24,9 +25,10 @@ def retrieval(
 
     Example: xfeat pairs retrieval out.h5 --num 20 -o pairs.txt
     """
-    from xfeat_cli.pairing.retrieval import retrieve
+    from xfeat_cli.pairing.kinds import PairSources, make_pairs
 
-    _write(output, retrieve(features, num), [features], f"{features} holds no two images with features")
+    pairs = make_pairs(PairSources(features=features), PairConfig((PairKind.RETRIEVAL,), num=num))
+    _write(output, pairs, [features], f"{features} holds no two images with features")
 
 
 def spatial(
@@ -41,19 +43,16 @@ def spatial(
 
     Example: xfeat pairs spatial images/ --num 20 --distance 100 -o pairs.txt
     """
-    from xfeat_cli.pairing import positions
+    from xfeat_cli.pairing.kinds import PairSources, make_pairs
 
-    if images.is_dir():
-        from xfeat_cli.images import find_images
-
-        files = find_images(images)
-        found = positions.exif_positions(files)
-        if len(found) < len(files):
-            typer.echo(f"{len(files) - len(found)} of {len(files)} images state no position: left out", err=True)
-    else:
-        found = positions.read_positions(images)
+    is_folder = images.is_dir()
+    config = PairConfig((PairKind.SPATIAL,), num=num, distance=distance, positions=None if is_folder else images)
+    sources = PairSources(images=images if is_folder else None)
+    pairs = make_pairs(sources, config)
+    for note in sources.notes:
+        typer.echo(note, err=True)
     nothing = f"{images}: no two images have positions near enough; raise --distance, or give a CSV of positions"
-    _write(output, positions.near_pairs(found, num, distance), [images], nothing)
+    _write(output, pairs, [images], nothing)
 
 
 def poses(
@@ -68,11 +67,12 @@ def poses(
 
     Example: xfeat pairs poses out/sparse/0 --num 20 -o pairs.txt
     """
-    from xfeat_cli.pairing.models import near_poses
-    from xfeat_cli.sfm.reconstruction import read_model
+    from xfeat_cli.pairing.kinds import PairSources, make_pairs
+    from xfeat_cli.sfm.tracks import read_posed
 
-    made = near_poses(read_model(model), num, max_angle_deg)
-    _write(output, made, [*model.glob("*")], f"{model}: no two cameras look the same way")
+    config = PairConfig((PairKind.POSES,), num=num, max_angle_deg=max_angle_deg, model=model)
+    pairs = make_pairs(PairSources(posed=read_posed(model)), config)
+    _write(output, pairs, [*model.glob("*")], f"{model}: no two cameras look the same way")
 
 
 def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption = Path("pairs.txt")) -> None:
@@ -80,11 +80,11 @@ def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption
 
     Example: xfeat pairs covisibility out/sparse/0 --num 20 -o pairs.txt
     """
-    from xfeat_cli.pairing.models import covisible
-    from xfeat_cli.sfm.reconstruction import read_model
+    from xfeat_cli.pairing.kinds import PairSources, make_pairs
+    from xfeat_cli.sfm.tracks import read_posed
 
-    made = covisible(read_model(model), num)
-    _write(output, made, [*model.glob("*")], f"{model}: no two images see a common point")
+    pairs = make_pairs(PairSources(posed=read_posed(model)), PairConfig((PairKind.COVISIBILITY,), num=num, model=model))
+    _write(output, pairs, [*model.glob("*")], f"{model}: no two images see a common point")
 
 
 def union(

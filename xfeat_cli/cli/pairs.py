@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xfeat_cli.cli.help import App
 from xfeat_cli.cli.options import LoopClosureOption, LoopPeriodOption, OverlapOption, QuadraticOption
-from xfeat_cli.errors import PairsError, UsageError
-from xfeat_cli.sfm.config import SfmConfig
+from xfeat_cli.errors import PairsError
+from xfeat_cli.pairing.config import PairConfig, PairKind
 
 if TYPE_CHECKING:
-    from xfeat_cli.types import Pair
+    from xfeat_cli.pairing.kinds import PairSources
 
-_DEFAULT = SfmConfig()
+_DEFAULT = PairConfig()
 
-app = typer.Typer(no_args_is_help=True, help="Make a list of image pairs to match.")
+app = App(no_args_is_help=True, help="Make a list of image pairs to match.")
 
 SourceArgument = Annotated[
     Path, typer.Argument(metavar="FEATURES.h5|IMAGES", help="A features file, or a folder of photographs.")
@@ -31,9 +31,7 @@ def exhaustive(source: SourceArgument, output: OutputOption = Path("pairs.txt"))
 
     Example: xfeat pairs exhaustive out.h5 -o pairs.txt
     """
-    from xfeat_cli.pairing import lists as pairs
-
-    _write(output, pairs.exhaustive(_names(source)), source)
+    _write(output, _sources(source), PairConfig())
 
 
 @app.command()
@@ -53,16 +51,21 @@ def sequential(
 
       xfeat pairs sequential out.h5 --quadratic --loop-closure 20
     """
-    from xfeat_cli.pairing import lists as pairs
+    config = PairConfig(
+        (PairKind.SEQUENTIAL,),
+        overlap=overlap,
+        quadratic=quadratic,
+        loop_closure=loop_closure,
+        loop_period=loop_period,
+    )
+    _write(output, _sources(source), config)
 
-    if loop_closure and source.is_dir():
-        raise UsageError(f"--loop-closure compares features: give the file that `xfeat extract {source}` writes")
-    made: Iterable[Pair] = pairs.sequential(_names(source), overlap, quadratic)
-    if loop_closure:
-        from xfeat_cli.pairing.retrieval import loop_closures
 
-        made = pairs.unique([*made, *loop_closures(source, loop_closure, loop_period, overlap)])
-    _write(output, made, source)
+def _sources(source: Path) -> PairSources:
+    from xfeat_cli.pairing.kinds import PairSources
+
+    is_folder = source.is_dir()
+    return PairSources(_names(source), None if is_folder else source, source if is_folder else None)
 
 
 def _names(source: Path) -> list[str]:
@@ -87,7 +90,9 @@ def _names(source: Path) -> list[str]:
     return names
 
 
-def _write(output: Path, pairs: Iterable[tuple[str, str]], source: Path) -> None:
+def _write(output: Path, sources: PairSources, config: PairConfig) -> None:
+    from xfeat_cli.pairing.kinds import make_pairs
     from xfeat_cli.pairing.lists import write_pairs
 
-    typer.echo(f"{write_pairs(output, pairs, [source]):,} pairs in {output}", err=True)
+    inputs = [sources.features] if sources.features else []
+    typer.echo(f"{write_pairs(output, make_pairs(sources, config), inputs):,} pairs in {output}", err=True)

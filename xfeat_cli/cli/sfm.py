@@ -32,34 +32,36 @@ from xfeat_cli.cli.options import (
 )
 from xfeat_cli.cli.sfm_table import print_table
 from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode
-from xfeat_cli.sfm.config import AggregateConfig, ColmapConfig, PairKind, SfmConfig
+from xfeat_cli.pairing.config import PairConfig, PairKind
+from xfeat_cli.sfm.config import AggregateConfig, CameraConfig, MappingConfig, SfmConfig, VerificationConfig
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.progress import Listener
 
-_SFM, _EXTRACT, _MATCH, _COLMAP = SfmConfig(), ExtractConfig(), MatchConfig(), ColmapConfig()
+_DEFAULT = SfmConfig()
+_EXTRACT, _PAIRS, _MATCH, _MAPPING = _DEFAULT.extraction, _DEFAULT.pairing, _DEFAULT.matching, _DEFAULT.mapping
 
 
 def sfm(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively).")],
     output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for every stage's file and the model.")],
     mode: Annotated[Mode, typer.Option("--mode", help="Sparse keypoints, or semi-dense points.")] = _EXTRACT.mode,
-    pairs: Annotated[PairKind, typer.Option("--pairs", help="Which images are matched.")] = _SFM.pairs,
-    overlap: OverlapOption = _SFM.overlap,
-    quadratic: QuadraticOption = _SFM.quadratic,
-    loop_closure: LoopClosureOption = _SFM.loop_closure,
-    loop_period: LoopPeriodOption = _SFM.loop_period,
+    pairs: Annotated[PairKind, typer.Option("--pairs", help="Which images are matched.")] = _PAIRS.kinds[0],
+    overlap: OverlapOption = _PAIRS.overlap,
+    quadratic: QuadraticOption = _PAIRS.quadratic,
+    loop_closure: LoopClosureOption = _PAIRS.loop_closure,
+    loop_period: LoopPeriodOption = _PAIRS.loop_period,
     num: Annotated[
         int, typer.Option("--num", min=1, help="With --pairs retrieval: how many images that look alike.")
-    ] = _SFM.num,
+    ] = _PAIRS.num,
     matcher: Annotated[
         MatcherKind, typer.Option("--matcher", help="Nearest neighbours, or LighterGlue; see `xfeat match --help`.")
     ] = _MATCH.matcher,
-    mapper: MapperOption = _SFM.mapper,
+    mapper: MapperOption = _MAPPING.mapper,
     single_camera: SingleCameraOption = False,
     camera_per_folder: CameraPerFolderOption = False,
-    camera_model: CameraModelOption = _COLMAP.camera_model,
-    refine_principal_point: RefinePrincipalPointOption = _COLMAP.refine_principal_point,
+    camera_model: CameraModelOption = _DEFAULT.cameras.model,
+    refine_principal_point: RefinePrincipalPointOption = _MAPPING.refine_principal_point,
     weights: Annotated[
         str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
     ] = _EXTRACT.weights,
@@ -72,9 +74,9 @@ def sfm(
     ] = _EXTRACT.resize,
     radius: Annotated[
         float, typer.Option("--radius", metavar="PX", min=0.01, help="Semi-dense: points within it are one keypoint.")
-    ] = AggregateConfig().radius,
-    threads: ThreadsOption = _COLMAP.threads,
-    seed: SeedOption = _COLMAP.seed,
+    ] = _DEFAULT.aggregation.radius,
+    threads: ThreadsOption = _MAPPING.threads,
+    seed: SeedOption = _MAPPING.seed,
     device: DevicesOption = _EXTRACT.device,
     precision: PrecisionOption = _EXTRACT.precision,
     overwrite: OverwriteOption = False,
@@ -98,31 +100,28 @@ def sfm(
     sharing = camera_sharing(single_camera, camera_per_folder)
     progress = _Progress(quiet=quiet, verbose=verbose)
     with interruptible(progress.console, output):
-        from xfeat_cli.jobs.sfm import reconstruct_folder
+        from xfeat_cli.jobs.sfm import reconstruct
 
-        summary = reconstruct_folder(
+        summary = reconstruct(
             images,
             output,
             SfmConfig(
-                pairs=pairs,
-                overlap=overlap,
-                quadratic=quadratic,
-                loop_closure=loop_closure,
-                loop_period=loop_period,
-                num=num,
-                mapper=mapper,
-            ),
-            extraction=ExtractConfig(
-                mode=mode, weights=weights, top_k=top_k, resize=resize, device=device, precision=precision
-            ),
-            matching=MatchConfig(matcher=matcher, device=device, precision=precision),
-            aggregation=AggregateConfig(radius=radius),
-            cameras=ColmapConfig(
-                camera_model=camera_model,
-                sharing=sharing,
-                refine_principal_point=refine_principal_point,
-                threads=threads,
-                seed=seed,
+                ExtractConfig(
+                    mode=mode, weights=weights, top_k=top_k, resize=resize, device=device, precision=precision
+                ),
+                PairConfig(
+                    kinds=(pairs,),
+                    overlap=overlap,
+                    quadratic=quadratic,
+                    loop_closure=loop_closure,
+                    loop_period=loop_period,
+                    num=num,
+                ),
+                MatchConfig(matcher=matcher, device=device, precision=precision),
+                AggregateConfig(radius),
+                CameraConfig(camera_model, sharing),
+                VerificationConfig(threads, seed),
+                MappingConfig(mapper, refine_principal_point, threads, seed),
             ),
             overwrite=overwrite,
             listeners=progress.stage,

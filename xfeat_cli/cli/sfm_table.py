@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xfeat_cli.jobs.sfm import SfmSummary
+    from xfeat_cli.jobs.summary import SfmSummary, StageSummary
 
 _SHOWN_PROBLEMS = 20
 
@@ -20,7 +20,7 @@ def print_table(summary: SfmSummary) -> None:
     for heading in ("stage", "time", "result"):
         table.add_column(heading, justify="right" if heading == "time" else "left")
     for stage in summary.stages:
-        table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", stage.result)
+        table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", _sentence(stage))
     if not any(stage.reused for stage in summary.stages):
         table.add_row("all", f"{sum(stage.seconds for stage in summary.stages):.1f} s", "")
     table.add_section()
@@ -37,3 +37,26 @@ def print_table(summary: SfmSummary) -> None:
     if len(summary.problems) > _SHOWN_PROBLEMS:
         table.add_row("left out", "", f"and {len(summary.problems) - _SHOWN_PROBLEMS} more")
     Console(stderr=True).print(table)
+
+
+def _sentence(stage: StageSummary) -> str:
+    """What came out of a stage, in words; numbers that no case names stand with their own names."""
+    match stage.result:
+        case {"already_there": already_there} if stage.reused:
+            return f"{already_there:,} already there"
+        case {"matches": matches, "kept_share": share, "displacement_px": moved}:
+            return f"{matches:,} matches, {share:.1%} kept, moved {moved:.2f} px"
+        case {"keypoints": keypoints, "done": _}:
+            return f"{keypoints:,} keypoints"
+        case {"matches": matches, "done": _}:
+            return f"{matches:,} matches"
+        case {"verified": verified, "pairs": pairs, "inliers": inliers, "matches": matches}:
+            return f"{verified:,} of {pairs:,} pairs, {inliers:,} of {matches:,} matches"
+        case {"registered": registered, "images": images}:
+            return f"{registered} of {images} images"
+        case result:
+            return ", ".join(f"{_number(value)} {name.replace('_', ' ')}" for name, value in result.items())
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -117,7 +117,7 @@ def _claim(folder: Path, overwrite: bool) -> None:
         if not ours and any(not path.is_dir() for path in folder.rglob("*")):
             raise UsageError(f"{folder} holds other files; choose a new or empty folder for the demo scene")
         if ours and (folder / "cameras.json").exists() and not overwrite:
-            raise UsageError(f"{folder} already holds a demo scene; --overwrite renders it again")
+            raise UsageError(f"{folder} already holds a demo scene; use overwrite=True to render it again")
         (folder / "cameras.json").unlink(missing_ok=True)
         for old in (*folder.glob("images/view_*.jpg"), *folder.glob("depth/view_*.jpg.npz")):
             old.unlink()

@@ -150,7 +150,7 @@ def _matched_points(pairs: Iterable[Pair], matches: Path, features: Path | None)
     if all(one is None or isinstance(one, PointMatches) for one in found):
         return [(one.points0, one.points1) if isinstance(one, PointMatches) else (nothing, nothing) for one in found]
     if features is None:
-        raise UsageError(f"{matches} holds indices: give the features they belong to with --features")
+        raise UsageError(f"{matches} holds indices: give the features they belong to as features=FILE")
     points = []
     with KeypointsReader(features) as keypoints:
         for (a, b), one in zip(pairs, found, strict=True):

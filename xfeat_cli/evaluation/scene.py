@@ -6,7 +6,10 @@ A scene is a folder of `images/`, `cameras.json` and `pairs.txt`, as `xfeat demo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import UsageError
@@ -32,9 +35,11 @@ class Scene:
     def measure(self, runtime: Runtime, seeds: int) -> PoseAccuracy:
         """Accuracy over the scene's pairs, mean of `seeds` RANSAC runs. Raises ImageError."""
         network = XFeat(runtime=runtime)
-        features = {
-            image.name: network.detect_photos([read_photo(image, network.config.resize)])[0] for image in self._images
-        }
+        features = {}
+        for image in self._images:
+            detected = network.detect_photos([read_photo(image, network.config.resize)])[0]
+            # As files store them: near ties between descriptors are decided by their last digits.
+            features[image.name] = replace(detected, descriptors=detected.descriptors.astype(np.float16))
         points = []
         for one, two in self._pairs:
             matches = network.match(features[one], features[two], MatchConfig(min_cossim=-1.0))

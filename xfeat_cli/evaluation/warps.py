@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from xfeat_cli.config import Mode
+from xfeat_cli.evaluation.distances import nearest_distances
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model.runtime import Runtime
@@ -139,7 +140,4 @@ def _errors(pair: Pairs, points0: FloatArray, points1: FloatArray) -> tuple[Floa
 def _distances_to_nearest(pair: Pairs, keypoints0: FloatArray, keypoints1: FloatArray) -> FloatArray:
     """For each keypoint of image 1 that image 0 shows, the distance to image 0's nearest keypoint."""
     places, seen = _true_places(pair, keypoints1)
-    if not seen.any() or len(keypoints0) == 0:
-        return np.full(int(seen.sum()), np.inf)
-    apart = torch.cdist(torch.from_numpy(places[seen]).float(), torch.from_numpy(keypoints0).float())
-    return apart.amin(1).numpy()
+    return nearest_distances(places[seen], keypoints0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.errors import UsageError
-from xfeat_cli.sfm.config import ColmapConfig
+from xfeat_cli.sfm.config import CameraConfig, VerificationConfig
 from xfeat_cli.sfm.database import ImportSummary, build_database
 from xfeat_cli.sfm.verification import VerificationSummary, verify, write_inliers
 
@@ -29,29 +29,29 @@ def export_colmap(
     matches: str | Path,
     database: str | Path,
     images: str | Path,
-    config: ColmapConfig | None = None,
+    config: CameraConfig | None = None,
     *,
-    verification: bool = False,
+    verification: VerificationConfig | None = None,
     filtered_matches: str | Path | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> ColmapSummary:
     """Import features and index matches into a new COLMAP database.
 
-    images: the folder that image names are relative to. config, options: see `ColmapConfig`. verification: also
+    images: the folder that image names are relative to. config, options: see `CameraConfig`. verification: also
     estimate two-view geometries; filtered_matches: file for the matches that these keep.
     Raises SfmError when the database exists (unless `overwrite`) or nothing can be imported, UsageError, StoreError.
     """
     started = time.monotonic()
     features, matches, database, images = map(Path, (features, matches, database, images))
-    config = replace(config or ColmapConfig(), **options)
+    config = replace(config or CameraConfig(), **options)
     if filtered_matches is not None and Path(filtered_matches).absolute() in (features.absolute(), matches.absolute()):
         raise UsageError(f"{filtered_matches}: the filtered matches need a file of their own")
     summary = ColmapSummary(
         str(database), build_database(features, matches, database, images, config, overwrite=overwrite)
     )
-    if verification or filtered_matches is not None:
-        summary.verified = verify(database, config)
+    if verification is not None or filtered_matches is not None:
+        summary.verified = verify(database, verification or VerificationConfig())
     if filtered_matches is not None:
         summary.filtered_pairs = write_inliers(database, features, matches, Path(filtered_matches), overwrite=overwrite)
     summary.seconds = time.monotonic() - started

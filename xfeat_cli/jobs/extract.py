@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from xfeat_cli.config import ExtractConfig, Mode
+from xfeat_cli.coordinates import upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.files import warn_once
 from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, image_root, read_photo
@@ -47,14 +48,27 @@ def extract(
 ) -> Summary:
     """Extract the features of all photographs of a folder into an HDF5 file that hloc reads.
 
-    images: a folder, walked recursively, one image, or several of both, named relative to the deepest folder that holds
-    all; image_list: names within the folder, instead of all of it. The file remembers the folder and refuses another.
-    config, options: see `ExtractConfig`; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
-    masks: folder of `name.jpg.png`, black = ignore. workers: images that are computed at once on a CPU, or decoded at
-    once for GPUs.
-    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped; one with
-    other options, weights or changed images is refused unless `overwrite`.
-    Raises UsageError, WeightsError, StoreError.
+    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped.
+
+    Args:
+        images: a folder, walked recursively, one image, or several of both, which are named relative to the deepest
+            folder that holds all of them. The file remembers that folder and refuses another one's photographs.
+        output: the features file to write.
+        config: how features are made; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
+        image_list: names within the folder, instead of all of it.
+        masks: folder of `name.jpg.png`, black = ignore.
+        workers: images that are computed at once on a CPU, or decoded at once for GPUs.
+        overwrite: start again; without it a file of other options, weights or changed images is refused.
+        listener: told of each image.
+        **options: fields of `ExtractConfig`, in place of those of `config`.
+
+    Returns:
+        What was done, with each image that failed and the reason.
+
+    Raises:
+        UsageError: there is nothing to read, or the options cannot work.
+        WeightsError: the weights are missing or damaged.
+        StoreError: the output cannot be written, or was made with other options.
     """
     started = time.monotonic()
     config = replace(config or ExtractConfig(), **options)
@@ -128,6 +142,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "top_k": config.features_per_image,
         "resize": config.resize,
         "reduction": "dct, area",  # what reduces an image to that size
+        "upright": "yes" if config.upright else "no",
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
         "masks": "yes" if masks else "no",
@@ -153,7 +168,7 @@ def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tup
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ProvenanceError(
             f"these images changed since their features were made: {', '.join(changed[:3])}{more}; "
-            "use --overwrite to start again, or another output name"
+            "use overwrite=True to start again, or another output name"
         )
     return todo, done
 
@@ -178,7 +193,7 @@ def _detected_by_workers(
     (xfeat,) = extractors
 
     def work(file: ImageFile) -> tuple[Photo, Features]:
-        photo = read_photo(file, xfeat.config.resize, masks)
+        photo = read_photo(file, xfeat.config.resize, masks, upright=xfeat.config.upright)
         return photo, xfeat.detect_photos([photo])[0]
 
     for file, future in in_order(work, files, workers):
@@ -203,7 +218,7 @@ def _detected_in_batches(
         finally:
             free.put(xfeat)
 
-    photos = _photos(files, extractors[0].config.resize, masks, workers, tally)
+    photos = _photos(files, extractors[0].config, masks, workers, tally)
     batches = _batches(photos, min(xfeat.batch_size for xfeat in extractors))
     with closing(in_order(work, batches, len(extractors))) as done, closing(photos):
         for batch, future in done:
@@ -238,10 +253,14 @@ def _detect(photos: list[Photo], xfeat: XFeat) -> list[Features | ImageError]:
 
 
 def _photos(
-    files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally
+    files: list[ImageFile], config: ExtractConfig, masks: Path | None, workers: int, tally: Tally
 ) -> Generator[Photo, None, None]:
     """Decoded photographs in the files' order, at most a few ahead."""
-    for file, future in in_order(lambda file: read_photo(file, resize, masks), files, workers):
+
+    def work(file: ImageFile) -> Photo:
+        return read_photo(file, config.resize, masks, upright=config.upright)
+
+    for file, future in in_order(work, files, workers):
         try:
             yield future.result()
         except ImageError as error:
@@ -258,6 +277,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
             "image_mtime_ns": photo.file_mtime_ns,
             "image_digest": photo.digest,
             "mask_digest": photo.mask_digest,
+            "orientation": photo.orientation,
         },
         {"keypoints": {"uncertainty": _uncertainty(photo)}},
     )
@@ -265,7 +285,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
 
 def _uncertainty(photo: Photo) -> float:
     """One pixel of the image that the network saw, in stored-image pixels."""
-    return photo.shown[0] / photo.gray.shape[1]
+    return upright_size(photo.shown, photo.orientation)[0] / photo.gray.shape[1]
 
 
 def _report(photo: Photo, features: Features) -> Report:

@@ -25,7 +25,7 @@ def check_same_folder(store: Store, root: Path, files: Iterable[ImageFile]) -> N
     if before is not None and before != now:
         if os.path.isdir(before) or not _was_moved(store, files):
             raise ProvenanceError(
-                f"{store.path} holds features of the photographs in {before}, not {now}; use --overwrite to start "
+                f"{store.path} holds features of the photographs in {before}, not {now}; use overwrite=True to start "
                 "again, or another output name"
             )
         store.remember(_REMEMBERED, now)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xfeat_cli.config import MatchConfig, MatcherKind, Precision
-from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
+from xfeat_cli.config import MatchConfig
+from xfeat_cli.errors import PairsError, ProvenanceError, StoreError
 from xfeat_cli.jobs.matchers import MATCHERS
 from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
@@ -39,15 +39,30 @@ def match(
 ) -> Summary:
     """Match pairs of images whose features are in a file, into an HDF5 file that hloc reads.
 
-    pairs: a file of `name0 name1` lines, or pairs of names. config, options: see `MatchConfig`. Sparse features give
-    indices (`matches0`, `matching_scores0`); semi-dense ones are refined to coordinates (`keypoints0`, `keypoints1`,
-    `scores`). A pair whose image is not in the features file, or whose entry in the output another pair would share, is
-    reported and skipped. A run that was interrupted goes on where it stopped; one with other options or features is
-    refused unless `overwrite`.
-    Raises UsageError, PairsError, StoreError, WeightsError.
+    Sparse features give indices (`matches0`, `matching_scores0`). Semi-dense ones are refined to coordinates
+    (`keypoints0`, `keypoints1`, `scores`). A pair whose image is not in the features file, or whose entry in the output
+    another pair would share, is reported and skipped. A run that was interrupted goes on where it stopped.
+
+    Args:
+        pairs: a file of `name0 name1` lines, or pairs of names.
+        features: the features file.
+        output: the matches file to write.
+        config: how features are matched.
+        overwrite: start again; without it a file of other options or features is refused.
+        listener: told of each pair.
+        **options: fields of `MatchConfig`, in place of those of `config`.
+
+    Returns:
+        What was done, with each pair that failed and the reason.
+
+    Raises:
+        UsageError: the options cannot work together.
+        PairsError: the list is malformed, or no pair can be matched.
+        StoreError: a file cannot be read or written.
+        WeightsError: the weights are missing or damaged.
     """
     started = time.monotonic()
-    config = _checked(replace(config or MatchConfig(), **options))
+    config = replace(config or MatchConfig(), **options)
     features, output = Path(features), Path(output)
     with FeaturesReader(features) as reader:
         wanted = _wanted(pairs, reader)
@@ -80,22 +95,6 @@ def match(
             conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
-
-
-def _checked(config: MatchConfig) -> MatchConfig:
-    try:
-        config = replace(config, precision=Precision(config.precision), matcher=MatcherKind(config.matcher))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if config.min_cossim is not None and not -1 <= config.min_cossim <= 1:
-        raise UsageError(f"min_cossim is {config.min_cossim}; it must be in [-1, 1], -1 = no threshold")
-    if not 0 < config.ratio <= 1:
-        raise UsageError(f"ratio is {config.ratio}; it must be in (0, 1], 1 = no test")
-    if config.min_confidence is not None and not 0 <= config.min_confidence <= 1:
-        raise UsageError(f"min_confidence is {config.min_confidence}; it must be in [0, 1]")
-    if not 0 <= config.min_score < 1:
-        raise UsageError(f"min_score is {config.min_score}; it must be in [0, 1)")
-    return config
 
 
 def _wanted(pairs: str | Path | Iterable[Pair], reader: FeaturesReader) -> list[Pair]:
@@ -150,7 +149,7 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
         for i, name in enumerate(names):
             if attributes.get(f"digest{i}") != _digest(reader, name):
                 raise ProvenanceError(
-                    f"{store.path} holds matches of another version of {name}; use --overwrite to start again"
+                    f"{store.path} holds matches of another version of {name}; use overwrite=True to start again"
                 )
     return todo, done
 

@@ -20,15 +20,15 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps") from None
+        raise UsageError(f"device={name}: write auto, cpu, cuda, cuda:N or mps") from None
     if device.type not in _KINDS:
-        raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(f"device={name}: write auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {name}: this torch sees no CUDA device; use cpu, or install torch for CUDA")
+        raise UsageError(f"device={name}: this torch sees no CUDA device; use cpu, or install torch for CUDA")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: there are only {torch.cuda.device_count()} CUDA devices, from cuda:0")
+        raise UsageError(f"device={name}: there are only {torch.cuda.device_count()} CUDA devices, from cuda:0")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError(f"--device {name}: this torch sees no Apple GPU; use --device cpu")
+        raise UsageError(f"device={name}: this torch sees no Apple GPU; use device=cpu")
     return device
 
 
@@ -37,7 +37,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     if precision is Precision.AUTO:
         return Precision.FP16 if device.type == "cuda" else Precision.FP32
     if precision is Precision.FP16 and device.type == "cpu":
-        raise UsageError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+        raise UsageError("precision=fp16 needs a GPU; on a CPU use bf16 or fp32")
     return precision
 
 
@@ -55,9 +55,9 @@ def resolve_devices(names: str) -> tuple[torch.device, ...]:
     """
     devices = tuple(_numbered(resolve_device(name.strip())) for name in names.split(","))
     if len({device.type for device in devices}) > 1:
-        raise UsageError(f"--device {names}: several devices must be of one kind, as in cuda:0,cuda:1")
+        raise UsageError(f"device={names}: several devices must be of one kind, as in cuda:0,cuda:1")
     if devices[0].type != "cpu" and len(set(devices)) < len(devices):
-        raise UsageError(f"--device {names}: a device is named twice")
+        raise UsageError(f"device={names}: a device is named twice")
     return devices
 
 

@@ -22,12 +22,15 @@ from typing import IO
 import platformdirs
 
 from xfeat_cli.errors import WeightsError
-from xfeat_cli.files import FileKind, whole_file
+from xfeat_cli.files import whole_file
 from xfeat_cli.version import __version__
 
 logger = logging.getLogger(__name__)
 
 NETWORK, MATCHER = "network", "matcher"
+
+MATCHER_WEIGHTS = "lighterglue"
+"""The name of the matcher's weights unless others are given."""
 
 MAX_BYTES = 64 * 2**20
 PAUSES_S = (1.0, 3.0)
@@ -138,7 +141,8 @@ def fetch(
             f"{got} got ({len(data)} bytes); nothing was kept. {_by_hand(entry, path)}"
         )
     try:
-        with whole_file(path, FileKind.CHECKPOINT) as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, kind=None) as file:
             file.write(data)
     except OSError as error:
         raise WeightsError(
@@ -230,4 +234,4 @@ def _git_blob_id(data: bytes) -> str:
 
 
 def _by_hand(entry: Download, path: Path) -> str:
-    return f"Download {entry.url} by hand and put it at {path}, or use --weights PATH with a file you have"
+    return f"Download {entry.url} by hand and put it at {path}, or use weights=PATH with a file you have"

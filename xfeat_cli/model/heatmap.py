@@ -2,6 +2,9 @@
 
 The keypoint head sees one cell of 8×8 pixels at a time, so whether and where it sees a keypoint near a cell's edge
 depends on where the grid happens to lie. Averaged over shifted grids, that goes away.
+
+The four grids are shifted by half a cell. A cell of any of them is thus 2×2 blocks of 4×4 pixels, and the head's first
+layer, a 1×1 convolution of cells, is a 2×2 convolution of blocks: with stride 1 it sees the cells of all four grids.
 """
 
 from __future__ import annotations
@@ -9,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from xfeat_cli.model.network import CELL
+from xfeat_cli.model.network import CELL, BasicLayer
 
 GRIDS: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
@@ -19,6 +22,9 @@ GRIDS: dict[int, tuple[tuple[int, int], ...]] = {
     4: ((0, 0), (4, 0), (0, 4), (4, 4)),
 }
 """Number of grids → the pixel (x, y) where each grid's first cell begins."""
+
+BLOCK = CELL // 2
+"""Side of the blocks that cells of all four grids are made of."""
 
 
 def from_logits(logits: Tensor) -> Tensor:
@@ -44,3 +50,51 @@ def averaged(first: Tensor, keypoint_logits: Callable[[Tensor], Tensor], image: 
         total[:, rows, columns] += from_logits(keypoint_logits(image[..., rows, columns]))
         count[rows, columns] += 1
     return total.div_(count)
+
+
+def head_of_blocks(head: nn.Sequential) -> nn.Sequential:
+    """A folded keypoint head → the same of all four grids' cells at once; the head keeps its own layers.
+
+    It takes blocks (B, 16, H/4, W/4), the pixels of each row by row, and gives logits (B, 65, H/4 − 1, W/4 − 1): of the
+    cell that begins at each block its upper left, upper right, lower left and lower right block, then the dustbin.
+    """
+    first, *middle, last = head
+    assert isinstance(first, BasicLayer)
+    by_block = torch.arange(CELL * CELL).view(2, BLOCK, 2, BLOCK).transpose(1, 2).flatten()
+    layer = BasicLayer(BLOCK * BLOCK, CELL * CELL)
+    cells = _convolution(first.layer[0])
+    weight = cells.weight[..., by_block, :, :].reshape(-1, 2, 2, BLOCK * BLOCK).permute(0, 3, 1, 2)
+    layer.layer = nn.Sequential(_with(weight, cells.bias), nn.ReLU(inplace=True))
+    order = torch.cat([by_block, torch.tensor([CELL * CELL])])
+    logits = _convolution(last)
+    assert logits.bias is not None
+    return nn.Sequential(layer, *middle, _with(logits.weight[order], logits.bias[order]))
+
+
+def _convolution(layer: nn.Module) -> nn.Conv2d:
+    assert isinstance(layer, nn.Conv2d)
+    return layer
+
+
+def _with(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    outputs, inputs, *kernel = weight.shape
+    layer = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]))
+    layer.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
+    layer.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    return layer
+
+
+def from_block_logits(logits: Tensor) -> Tensor:
+    """What a `head_of_blocks` gives → mean heatmap (B, H, W) of the four grids, as `averaged`."""
+    batch, _, rows, columns = logits.shape
+    probability = torch.softmax(logits.permute(0, 2, 3, 1).float(), -1)
+    blocks = probability.new_zeros(batch, rows + 1, columns + 1, BLOCK * BLOCK)
+    blocks[:, :-1, :-1] += probability[..., :16]
+    blocks[:, :-1, 1:] += probability[..., 16:32]
+    blocks[:, 1:, :-1] += probability[..., 32:48]
+    blocks[:, 1:, 1:] += probability[..., 48:64]
+    # Inside, a block lies in a cell of each grid; at an edge in those of two, in a corner of one.
+    blocks[:, 1:-1] *= 0.5
+    blocks[:, :, 1:-1] *= 0.5
+    pixels = blocks.view(batch, rows + 1, columns + 1, BLOCK, BLOCK).transpose(2, 3)
+    return pixels.reshape(batch, (rows + 1) * BLOCK, (columns + 1) * BLOCK)

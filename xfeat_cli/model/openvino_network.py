@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xfeat_cli.model import heatmap
 from xfeat_cli.model.network import CELL, BasicLayer, XFeatNetwork
 from xfeat_cli.model.torch_network import ends
 
@@ -28,7 +30,15 @@ _CONVERTER = "openvino.tools.ovc"
 
 _FIRST_USE = threading.Lock()
 
+_WORTH_COMPILING = 8
+"""Images of a shape before it gets a graph of its own."""
+
+_SHAPES_KEPT = 4
+"""Each holds some 60 MB at 1200×800."""
+
 _FEATURES, _KEYPOINTS, _RELIABILITY = _HEADS = ("features", "keypoints", "reliability")
+_BLOCKS = "keypoints of blocks"
+"""As `heatmap.head_of_blocks` gives them."""
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -80,12 +90,15 @@ class OpenVinoNetwork:
             # Of the 5000 kernels that it would keep, a size of image needs about 50, in megabytes.
             "CPU_RUNTIME_CACHE_CAPACITY": 500,
         }
-        self._core = _openvino().Core()
-        self._options = options
-        self._network = network
-        self._ends = dict(zip(_HEADS, (head[last:] for head, last in ends(network)), strict=True)) if bf16 else {}
-        self._compiled: dict[tuple[str, ...], Any] = {}
-        self._lock = threading.Lock()
+        of_blocks = heatmap.head_of_blocks(network.keypoint_head)
+        outputs = dict(zip(_HEADS, ends(network), strict=True)) | {_BLOCKS: (of_blocks, len(of_blocks) - 1)}
+        self._ends = {name: head[last:] for name, (head, last) in outputs.items()} if bf16 else {}
+        core = _openvino().Core()
+
+        def compiled(names: tuple[str, ...], shape: tuple[int, ...] | None) -> Any:
+            return core.compile_model(_model(network, outputs, names, shape, with_ends=not bf16), "CPU", options)
+
+        self._graphs = Graphs(compiled)
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `Runtime.heads`, float32, channels last in memory."""
@@ -101,33 +114,89 @@ class OpenVinoNetwork:
         """As `TorchNetwork.keypoint_logits`, float32, channels last in memory."""
         return self._run(image, _KEYPOINTS)[0]
 
-    def _run(self, image: Tensor, *wanted: str) -> list[Tensor]:
-        with self._lock:
-            if wanted not in self._compiled:
-                model = _model(self._network, wanted, with_ends=not self._ends)
-                self._compiled[wanted] = self._core.compile_model(model, "CPU", self._options)
-        request = self._compiled[wanted].create_infer_request()
-        outputs = request.infer([image.float().contiguous().numpy()], share_inputs=True)
+    def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Runtime.sparse_heads`, float32; descriptors and reliability are channels last in memory."""
+        if grids < 4:
+            features, logits, reliability = self.heads(image)
+            first = heatmap.from_logits(logits)
+            return features, heatmap.averaged(first, self.keypoint_logits, image, grids), reliability
+        features, logits, reliability = self._run(image, _FEATURES, _BLOCKS, _RELIABILITY)
+        return features, heatmap.from_block_logits(logits), reliability
+
+    def _run(self, image: Tensor, *names: str) -> list[Tensor]:
+        # A request's outputs are its own, so each call has a request of its own and nothing is copied.
+        request = self._graphs.get(names, tuple(image.shape)).create_infer_request()
+        outputs = request.infer([image.float().contiguous().numpy()], share_inputs=True, share_outputs=True)
         tensors = [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs.values()]
-        return [self._ends[name](t) if name in self._ends else t for name, t in zip(wanted, tensors, strict=True)]
+        return [self._ends[name](t) if name in self._ends else t for name, t in zip(names, tensors, strict=True)]
 
 
-def _model(network: XFeatNetwork, wanted: tuple[str, ...], with_ends: bool) -> Any:
-    """For images of any size: the heads that are wanted, channels last. Without `ends`, what goes into them instead."""
+class Graphs:
+    """Compiled graphs: one of each set of outputs for images of any shape, and of the shapes that come often their own.
+
+    One of a fixed shape takes two thirds of the time, and gives the same bits; it costs memory, and as much time to
+    compile as `_WORTH_COMPILING` images gain. Threads may share this.
+
+    compiled: (names of the outputs, image shape or None for any) → the graph.
+    """
+
+    def __init__(self, compiled: Callable[[tuple[str, ...], tuple[int, ...] | None], Any]) -> None:
+        self._compile = compiled
+        self._of_any_shape: dict[tuple[str, ...], Any] = {}
+        self._of_one_shape: OrderedDict[tuple[tuple[str, ...], tuple[int, ...]], Any] = OrderedDict()
+        self._uses: Counter[tuple[tuple[str, ...], tuple[int, ...]]] = Counter()
+        self._lock = threading.Lock()
+
+    def get(self, names: tuple[str, ...], shape: tuple[int, ...]) -> Any:
+        """The graph for an image of a shape."""
+        key = names, shape
+        with self._lock:
+            if key in self._of_one_shape:
+                self._of_one_shape.move_to_end(key)
+                return self._of_one_shape[key]
+            self._uses[key] += 1
+            if self._uses[key] <= _WORTH_COMPILING:
+                if names not in self._of_any_shape:
+                    self._of_any_shape[names] = self._compile(names, None)
+                return self._of_any_shape[names]
+            del self._uses[key]
+            self._of_one_shape[key] = self._compile(names, shape)
+            if len(self._of_one_shape) > _SHAPES_KEPT:
+                self._of_one_shape.popitem(last=False)
+            return self._of_one_shape[key]
+
+
+def _model(
+    network: XFeatNetwork,
+    heads: dict[str, tuple[nn.Sequential, int]],
+    names: tuple[str, ...],
+    shape: tuple[int, ...] | None,
+    with_ends: bool,
+) -> Any:
+    """For images of one shape or any: the named heads, channels last. Without `ends`, what goes into them instead.
+
+    heads: name → layers, index of the end.
+    """
     openvino = _openvino()
     ops = openvino.opset13
-    image = ops.parameter([-1, 1, -1, -1], np.float32)
-    (describe, at), (locate, at_logits), (rate, at_rating) = ends(network)
+    image = ops.parameter(list(shape or (-1, 1, -1, -1)), np.float32)
+
+    def head(x: Any, name: str) -> Any:
+        layers, last = heads[name]
+        return _layers(x, list(layers)[: None if with_ends else last])
+
     outputs = {}
-    if _KEYPOINTS in wanted:
-        unshuffled = ops.space_to_depth(image, "depth_first", CELL)
-        outputs[_KEYPOINTS] = _layers(unshuffled, list(locate)[: None if with_ends else at_logits])
-    if _FEATURES in wanted:
+    if _KEYPOINTS in names:
+        outputs[_KEYPOINTS] = head(ops.space_to_depth(image, "depth_first", CELL), _KEYPOINTS)
+    if _BLOCKS in names:
+        outputs[_BLOCKS] = head(ops.space_to_depth(image, "depth_first", heatmap.BLOCK), _BLOCKS)
+    if _FEATURES in names:
+        describe, at = heads[_FEATURES]
         before = _layers(_fused(image, network), list(describe)[:at])
         features = _layers(before, list(describe)[at:])
         outputs[_FEATURES] = features if with_ends else before
-        outputs[_RELIABILITY] = _layers(features, list(rate)[: None if with_ends else at_rating])
-    results = [ops.result(ops.transpose(outputs[name], np.array(_CHANNELS_LAST))) for name in wanted]
+        outputs[_RELIABILITY] = head(features, _RELIABILITY)
+    results = [ops.result(ops.transpose(outputs[name], np.array(_CHANNELS_LAST))) for name in names]
     return openvino.Model(results, [image])
 
 

@@ -112,7 +112,7 @@ def refine(
 def _to_multiple_of_stride(image: Tensor) -> Tensor:
     height, width = (side // STRIDE * STRIDE for side in image.shape[-2:])
     if height == 0 or width == 0:
-        raise ImageError(f"reference decoding needs at least {STRIDE} pixels on each side; use --decoding default")
+        raise ImageError(f"reference decoding needs at least {STRIDE} pixels on each side; use decoding=default")
     return F.interpolate(image, (height, width), mode="bilinear")
 
 

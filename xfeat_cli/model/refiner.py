@@ -22,7 +22,7 @@ def require_refiner(info: WeightsInfo) -> None:
     if not info.has_refiner:
         raise WeightsError(
             f"{info.path}: these weights have no match refiner, which semi-dense matching needs; "
-            "use --mode sparse, or weights with a refiner (`xfeat weights list`)"
+            "use mode=sparse, or weights with a refiner (`xfeat weights list`)"
         )
 
 

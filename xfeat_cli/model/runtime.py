@@ -13,7 +13,7 @@ from xfeat_cli.errors import UsageError
 from xfeat_cli.machine.devices import network_precision, resolve_device
 from xfeat_cli.machine.memory import keep_freed_memory
 from xfeat_cli.machine.processor import usable_cores
-from xfeat_cli.model import heatmap, openvino_network
+from xfeat_cli.model import openvino_network
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.openvino_network import OpenVinoNetwork
 from xfeat_cli.model.refiner import BlockedRefiner, require_refiner
@@ -32,17 +32,17 @@ def resolve_backend(backend: Backend, device: torch.device, precision: Precision
         return backend
     reason = _not_with_openvino(device, precision)
     if reason and backend is Backend.OPENVINO:
-        raise UsageError(f"--backend openvino: {reason}")
+        raise UsageError(f"backend=openvino: {reason}")
     return Backend.TORCH if reason else Backend.OPENVINO
 
 
 def _not_with_openvino(device: torch.device, precision: Precision) -> str:
     if device.type != "cpu":
-        return "it runs on the CPU here; add --device cpu"
+        return "it runs on the CPU here; add device=cpu"
     if not openvino_network.is_installed():
         return "not installed; pip install 'xfeat-cli[openvino]'"
     if precision is Precision.BF16 and not openvino_network.runs_bf16():
-        return "this processor does not multiply bf16; use --precision fp32"
+        return "this processor does not multiply bf16; use precision=fp32"
     return ""
 
 
@@ -88,9 +88,7 @@ class Runtime:
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
         """The heads that keypoints need: prepared images (B, 1, H, W) → descriptors, heatmap (B, H, W) averaged over
         `grids` grids of cells, reliability."""
-        features, logits, reliability = self._network.heads(image)
-        first = heatmap.from_logits(logits)
-        return features, heatmap.averaged(first, self._network.keypoint_logits, image, grids), reliability
+        return self._network.sparse_heads(image, grids)
 
     @torch.inference_mode()
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from xfeat_cli.model import heatmap
 from xfeat_cli.model.network import CELL, BasicLayer, XFeatNetwork
 from xfeat_cli.model.weights import Weights
 
@@ -17,10 +18,12 @@ class TorchNetwork:
         self._device = device
         self._dtype = dtype
         self._network = network.to(device, dtype)
+        self._of_blocks = heatmap.head_of_blocks(network.keypoint_head).to(device, dtype)
         if dtype is torch.bfloat16:
-            for head, last in ends(network):
+            for head, last in [*ends(network), (self._of_blocks, -1)]:
                 head[last] = _InFloat32(head[last])
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in (self._network, self._of_blocks):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `Runtime.heads`."""
@@ -35,6 +38,17 @@ class TorchNetwork:
     def keypoint_logits(self, image: Tensor) -> Tensor:
         """The keypoint head alone: prepared images (B, 1, H, W) → (B, 65, H/8, W/8)."""
         return self._network.keypoint_head(_unshuffled(self._as_input(image)))
+
+    def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Runtime.sparse_heads`."""
+        if grids < 4:
+            features, logits, reliability = self.heads(image)
+            first = heatmap.from_logits(logits)
+            return features, heatmap.averaged(first, self.keypoint_logits, image, grids), reliability
+        image = self._as_input(image)
+        features, reliability = self._describe(image)
+        logits = self._of_blocks(_unshuffled(image, heatmap.BLOCK))
+        return features, heatmap.from_block_logits(logits), reliability
 
     def _as_input(self, image: Tensor) -> Tensor:
         return image.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
@@ -76,8 +90,8 @@ def folded_network(weights: Weights) -> XFeatNetwork:
     return network
 
 
-def _unshuffled(image: Tensor) -> Tensor:
+def _unshuffled(image: Tensor, side: int = CELL) -> Tensor:
     """`pixel_unshuffle` of (B, 1, H, W), made channels-last, as the network wants it and in one copy."""
     batch, _, height, width = image.shape
-    cells = image.reshape(batch, height // CELL, CELL, width // CELL, CELL).transpose(2, 3)
-    return cells.reshape(batch, height // CELL, width // CELL, CELL * CELL).permute(0, 3, 1, 2)
+    cells = image.reshape(batch, height // side, side, width // side, side).transpose(2, 3)
+    return cells.reshape(batch, height // side, width // side, side * side).permute(0, 3, 1, 2)

@@ -131,9 +131,7 @@ def load(name_or_path: str) -> Weights:
     """
     weights = _open(name_or_path)
     if weights.info.kind == MATCHER:
-        raise WeightsError(
-            f"{weights.info.path}: a matcher, not a network: give it to `xfeat match --matcher lighterglue`"
-        )
+        raise WeightsError(f"{weights.info.path}: a matcher, not a network: match with matcher=lighterglue")
     return weights
 
 
@@ -144,9 +142,7 @@ def load_matcher(name_or_path: str) -> Weights:
     """
     weights = _open(name_or_path)
     if weights.info.kind != MATCHER:
-        raise WeightsError(
-            f"{weights.info.path}: a network, not a matcher; leave --weights out to use the downloaded matcher"
-        )
+        raise WeightsError(f"{weights.info.path}: a network, not a matcher; weights=None uses the downloaded matcher")
     return weights
 
 

@@ -58,6 +58,7 @@ def write_pairs(path: Path, pairs: Iterable[Pair], inputs: Iterable[Path] = ()) 
     """
     count = 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, FileKind.PAIRS, inputs) as file:
             for a, b in pairs:
                 file.write(_format(a, b).encode())

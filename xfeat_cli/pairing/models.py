@@ -1,11 +1,9 @@
-"""Pairs from a COLMAP model: cameras that stand near each other and look the same way, or that see common points."""
+"""Pairs from a model: cameras that stand near each other and look the same way, or that see common points."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from itertools import combinations
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,43 +11,75 @@ import numpy.typing as npt
 from xfeat_cli.pairing.neighbours import IndexArray, nearest_pairs, negative_squared_distances
 from xfeat_cli.types import Pair
 
+Float64Array = npt.NDArray[np.float64]
 
-def near_poses(model: Any, count: int, max_angle_deg: float = 45.0) -> Iterator[Pair]:
-    """Each image with the `count` nearest others (by projection centre) whose viewing directions differ by at most
-    `max_angle_deg`; nearest first, each pair once. model: a pycolmap.Reconstruction.
+
+@dataclass(frozen=True)
+class PosedImages:
+    """Images of a model that have a pose.
+
+    centres: (N, 3) projection centres; directions: (N, 3) unit viewing directions, both in the model's frame.
+    points: for each image the ids of the model's points that it sees, ascending, each once.
     """
-    images = _registered(model)
-    centres = np.array([image.projection_center() for image in images]).reshape(-1, 3)
-    directions = np.array([image.viewing_direction() for image in images]).reshape(-1, 3)
+
+    names: Sequence[str]
+    centres: Float64Array
+    directions: Float64Array
+    points: Sequence[IndexArray]
+
+
+def near_poses(images: PosedImages, count: int, max_angle_deg: float = 45.0) -> Iterator[Pair]:
+    """Each image with the `count` nearest others (by projection centre) whose viewing directions differ by at most
+    `max_angle_deg`; nearest first, each pair once.
+    """
     least_cosine = np.cos(np.radians(max_angle_deg))
 
-    def score(rows: IndexArray, columns: IndexArray) -> npt.NDArray[np.float64]:
-        nearness = negative_squared_distances(centres[rows], centres[columns])
-        nearness[directions[rows] @ directions[columns].T < least_cosine] = -np.inf
+    def score(rows: IndexArray, columns: IndexArray) -> Float64Array:
+        nearness = negative_squared_distances(images.centres[rows], images.centres[columns])
+        nearness[images.directions[rows] @ images.directions[columns].T < least_cosine] = -np.inf
         return nearness
 
-    for one, other in nearest_pairs(len(images), count, score):
-        yield images[one].name, images[other].name
+    for one, other in nearest_pairs(len(images.names), count, score):
+        yield images.names[one], images.names[other]
 
 
-def covisible(model: Any, count: int) -> Iterator[Pair]:
-    """Each image with the `count` others that see most of its points, each pair once. model: as above."""
-    common: Counter[tuple[int, int]] = Counter()
-    for point in model.points3D.values():
-        seen_by = sorted({element.image_id for element in point.track.elements})
-        common.update(combinations(seen_by, 2))
-    partners: dict[int, list[tuple[int, int]]] = {}
-    for (one, two), points in common.items():
-        partners.setdefault(one, []).append((-points, two))
-        partners.setdefault(two, []).append((-points, one))
-    best = {one: [other for _, other in sorted(others)[:count]] for one, others in partners.items()}
-    done = set()
-    for image in _registered(model):
-        for other in best.get(image.image_id, []):
-            if other not in done or image.image_id not in best[other]:
-                yield image.name, model.images[other].name
-        done.add(image.image_id)
+def covisible(images: PosedImages, count: int) -> Iterator[Pair]:
+    """Each image with the `count` others that see most of its points, most first, each pair once."""
+    common = CommonPoints(images.points)
+
+    def score(rows: IndexArray, columns: IndexArray) -> Float64Array:
+        counts = np.stack([common.counts(row)[columns] for row in rows.tolist()]).astype(np.float64)
+        counts[counts == 0] = -np.inf
+        return counts
+
+    for one, other in nearest_pairs(len(images.names), count, score):
+        yield images.names[one], images.names[other]
 
 
-def _registered(model: Any) -> list[Any]:
-    return sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.name)
+def covisible_pairs(points: Sequence[IndexArray], least: int) -> IndexArray:
+    """(P, 2) ascending indices of the images that see at least `least` common points; points: as `PosedImages`."""
+    common = CommonPoints(points)
+    pairs = [np.zeros((0, 2), np.int64)]
+    for number in range(len(points)):
+        partners = np.flatnonzero(common.counts(number)[number + 1 :] >= least) + number + 1
+        pairs.append(np.column_stack([np.full_like(partners, number), partners]))
+    return np.concatenate(pairs)
+
+
+class CommonPoints:
+    """How many points each two images see in common. points: as `PosedImages`."""
+
+    def __init__(self, points: Sequence[IndexArray]) -> None:
+        seen = np.concatenate([np.zeros(0, np.int64), *points])
+        images = np.repeat(np.arange(len(points)), [len(ids) for ids in points])
+        self._points = points
+        self._images = images[np.argsort(seen, kind="stable")]
+        """Of each point in turn, the images that see it."""
+        self._ids, self._first, self._length = np.unique(np.sort(seen), return_index=True, return_counts=True)
+
+    def counts(self, image: int) -> IndexArray:
+        """(N,) points that an image has in common with each of the N images, itself included."""
+        tracks = np.searchsorted(self._ids, self._points[image])
+        lengths = self._length[tracks]
+        within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+        return np.bincount(self._images[np.repeat(self._first[tracks], lengths) + within], minlength=len(self._points))

@@ -1,9 +1,15 @@
-"""Every default of aggregation, COLMAP export and reconstruction, and its meaning; as `config`."""
+"""Every default of reconstruction and its meaning, one config a stage; as `config`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from xfeat_cli.config import ExtractConfig, MatchConfig, convert, require, require_whole
+from xfeat_cli.pairing.config import PairConfig
+
+MOST_SEED = 2**31 - 1
+"""COLMAP keeps seeds as 32-bit numbers."""
 
 
 class CameraSharing(str, Enum):
@@ -23,12 +29,6 @@ class Mapper(str, Enum):
     GLOBAL = "global"
 
 
-class PairKind(str, Enum):
-    EXHAUSTIVE = "exhaustive"
-    SEQUENTIAL = "sequential"
-    RETRIEVAL = "retrieval"
-
-
 @dataclass(frozen=True)
 class AggregateConfig:
     """How the points of many semi-dense pairs become keypoints.
@@ -38,42 +38,65 @@ class AggregateConfig:
 
     radius: float = 1.0
 
+    def __post_init__(self) -> None:
+        require(0 < self.radius < float("inf"), "radius", self.radius, "more than 0 px")
+
 
 @dataclass(frozen=True)
-class ColmapConfig:
-    """How COLMAP is to make a database, verify and map.
+class CameraConfig:
+    """Which cameras a database holds. model: COLMAP's name. sharing: which images share a camera."""
 
-    camera_model: COLMAP's name. sharing: which images share a camera.
+    model: str = "SIMPLE_RADIAL"
+    sharing: CameraSharing = CameraSharing.AUTO
+
+    def __post_init__(self) -> None:
+        convert(self, sharing=CameraSharing)
+
+
+@dataclass(frozen=True)
+class VerificationConfig:
+    """How two-view geometries are estimated. threads: −1 = all. seed: of the random choices."""
+
+    threads: int = -1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_whole("threads", self.threads, -1, 1024)
+        require_whole("seed", self.seed, 0, MOST_SEED)
+
+
+@dataclass(frozen=True)
+class MappingConfig:
+    """How a verified database becomes models.
+
+    mapper: COLMAP's incremental or global (GLOMAP) mapper.
     refine_principal_point: estimate the principal points too, when all else is mapped; without it they stay in the
         image centres, and a real camera's, some pixels off, turns every pose. Needs a camera shared by many images that
         look in different directions; with few it trades the poses for it.
-    threads: of verification and mapping; −1 = all.
-    seed: of their random choices. The same seed and threads give the same model; where several threads add up large
+    threads: −1 = all.
+    seed: of the random choices. The same seed and threads give the same model; where several threads add up large
         models (incremental: from 50,000 residuals on; global), it differs in the last digits.
     """
 
-    camera_model: str = "SIMPLE_RADIAL"
-    sharing: CameraSharing = CameraSharing.AUTO
+    mapper: Mapper = Mapper.INCREMENTAL
     refine_principal_point: bool = False
     threads: int = -1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        convert(self, mapper=Mapper)
+        require_whole("threads", self.threads, -1, 1024)
+        require_whole("seed", self.seed, 0, MOST_SEED)
+
 
 @dataclass(frozen=True)
 class SfmConfig:
-    """How a folder becomes a reconstruction, beyond how features and matches are made.
+    """How a folder of photographs becomes a reconstruction: a config for each stage."""
 
-    pairs: which images are matched.
-    overlap: how many following images each is paired with when sequential; quadratic: also with those 1, 2, 4, …
-    2^(overlap − 1) ahead; loop_closure: every `loop_period`th image also with this many that look alike, 0 = none.
-    num: how many images that look alike each is paired with when by retrieval.
-    mapper: COLMAP's incremental or global (GLOMAP) mapper.
-    """
-
-    pairs: PairKind = PairKind.EXHAUSTIVE
-    overlap: int = 10
-    quadratic: bool = False
-    loop_closure: int = 0
-    loop_period: int = 10
-    num: int = 20
-    mapper: Mapper = Mapper.INCREMENTAL
+    extraction: ExtractConfig = field(default_factory=ExtractConfig)
+    pairing: PairConfig = field(default_factory=PairConfig)
+    matching: MatchConfig = field(default_factory=MatchConfig)
+    aggregation: AggregateConfig = field(default_factory=AggregateConfig)
+    cameras: CameraConfig = field(default_factory=CameraConfig)
+    verification: VerificationConfig = field(default_factory=VerificationConfig)
+    mapping: MappingConfig = field(default_factory=MappingConfig)

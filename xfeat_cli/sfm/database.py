@@ -18,7 +18,7 @@ import numpy as np
 from xfeat_cli.coordinates import to_colmap
 from xfeat_cli.errors import SfmError, StoreError
 from xfeat_cli.images import find_images
-from xfeat_cli.sfm.config import CameraSharing, ColmapConfig
+from xfeat_cli.sfm.config import CameraConfig, CameraSharing
 from xfeat_cli.sfm.engine import pycolmap
 from xfeat_cli.store.layout import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES
 from xfeat_cli.store.names import resolve
@@ -48,7 +48,7 @@ class ImportSummary:
 
 
 def build_database(
-    features: Path, matches: Path, database: Path, images: Path, config: ColmapConfig, *, overwrite: bool = False
+    features: Path, matches: Path, database: Path, images: Path, config: CameraConfig, *, overwrite: bool = False
 ) -> ImportSummary:
     """Write cameras, images, rigs, frames, keypoints (half a pixel added) and matches into a new database.
 
@@ -58,7 +58,7 @@ def build_database(
     be imported; StoreError for files that cannot be read.
     """
     if database.exists() and not overwrite:
-        raise SfmError(f"{database} exists; use --overwrite to replace it, or name another database")
+        raise SfmError(f"{database} exists; use overwrite=True to replace it, or name another database")
     reader_options(config)
     with KeypointsReader(features) as keypoints, MatchesReader(matches) as pairs:
         if pairs.kind == SEMI_DENSE_MATCHES:
@@ -71,18 +71,18 @@ def build_database(
             return _fill(temporary, keypoints, pairs, images, config)
 
 
-def reader_options(config: ColmapConfig) -> Any:
+def reader_options(config: CameraConfig) -> Any:
     """How COLMAP is to read images, as pycolmap.ImageReaderOptions. Raises SfmError for an unknown camera model."""
     engine = pycolmap()
-    if config.camera_model not in engine.CameraModelId.__members__:
+    if config.model not in engine.CameraModelId.__members__:
         known = ", ".join(name for name in engine.CameraModelId.__members__ if name != "INVALID")
-        raise SfmError(f"COLMAP has no camera model {config.camera_model!r}; it has {known}")
+        raise SfmError(f"COLMAP has no camera model {config.model!r}; it has {known}")
     options = engine.ImageReaderOptions()
-    options.camera_model = config.camera_model
+    options.camera_model = config.model
     return options
 
 
-def camera_mode(config: ColmapConfig) -> Any:
+def camera_mode(config: CameraConfig) -> Any:
     """Which images share a camera, as pycolmap.CameraMode."""
     return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
 
@@ -105,7 +105,7 @@ def replacing(database: Path) -> Iterator[Path]:
 
 
 def _fill(
-    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: ColmapConfig
+    path: Path, features: KeypointsReader, matches: MatchesReader, images: Path, config: CameraConfig
 ) -> ImportSummary:
     engine = pycolmap()
     summary = ImportSummary()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.errors import SfmError
-from xfeat_cli.sfm.config import ColmapConfig, Mapper
+from xfeat_cli.sfm.config import Mapper, MappingConfig
 from xfeat_cli.sfm.engine import pycolmap
 
 
@@ -29,7 +29,7 @@ class ModelSummary:
     models: int = 1
 
 
-def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, config: ColmapConfig) -> ModelSummary:
+def map_database(database: Path, images: Path, models: Path, config: MappingConfig) -> ModelSummary:
     """Reconstruct into the folders `models`/0, 1, …, the one with most images first; `models` appears whole or not.
 
     An earlier `models` is replaced. Raises SfmError when no two images can be reconstructed.
@@ -39,7 +39,7 @@ def reconstruct(database: Path, images: Path, models: Path, mapper: Mapper, conf
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        found = _map(database, images, partial, mapper, config)
+        found = _map(database, images, partial, config)
         if not found:
             raise SfmError(
                 f"nothing could be reconstructed from {database}: no two images share enough of the scene; give images "
@@ -72,20 +72,20 @@ def read_model(folder: Path) -> Any:
         raise SfmError(f"{folder}: the COLMAP model cannot be read ({error})") from None
 
 
-def _map(database: Path, images: Path, output: Path, mapper: Mapper, config: ColmapConfig) -> dict[int, Any]:
+def _map(database: Path, images: Path, output: Path, config: MappingConfig) -> dict[int, Any]:
     engine = pycolmap()
-    if mapper is Mapper.GLOBAL:
+    if config.mapper is Mapper.GLOBAL:
         options = engine.GlobalPipelineOptions()
     else:
         options = engine.IncrementalPipelineOptions()
     options.num_threads = config.threads
     options.random_seed = config.seed
     try:
-        if mapper is Mapper.GLOBAL:
+        if config.mapper is Mapper.GLOBAL:
             return dict(engine.global_mapping(database, images, output, options))
         return dict(engine.incremental_mapping(database, images, output, options))
     except (RuntimeError, ValueError) as error:
-        raise SfmError(f"COLMAP's {mapper.value} mapper failed on {database}: {error}") from None
+        raise SfmError(f"COLMAP's {config.mapper.value} mapper failed on {database}: {error}") from None
 
 
 def _refine_principal_points(model: Any, threads: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xfeat_cli.errors import SfmError
 from xfeat_cli.pairing.lists import write_pairs
-from xfeat_cli.sfm.config import ColmapConfig
+from xfeat_cli.sfm.config import CameraConfig
 from xfeat_cli.sfm.database import camera_mode, reader_options
 from xfeat_cli.sfm.engine import pycolmap
 from xfeat_cli.types import Pair
@@ -23,7 +23,9 @@ class SiftSummary:
     keypoints: int
 
 
-def extract_sift(database: Path, images: Path, names: Sequence[str], config: ColmapConfig) -> SiftSummary:
+def extract_sift(
+    database: Path, images: Path, names: Sequence[str], config: CameraConfig, threads: int = -1
+) -> SiftSummary:
     """SIFT of images (names relative to the folder `images`) into a new database, with COLMAP's defaults, on the CPU.
 
     Images that COLMAP cannot read are left out. Raises SfmError when it can read none.
@@ -31,7 +33,7 @@ def extract_sift(database: Path, images: Path, names: Sequence[str], config: Col
     engine = pycolmap()
     options = engine.FeatureExtractionOptions()
     options.use_gpu = False
-    options.num_threads = config.threads
+    options.num_threads = threads
     engine.extract_features(
         database, images, list(names), camera_mode(config), reader_options(config), options, engine.Device.cpu
     )
@@ -42,7 +44,7 @@ def extract_sift(database: Path, images: Path, names: Sequence[str], config: Col
     return summary
 
 
-def match_sift(database: Path, pairs: Sequence[Pair], config: ColmapConfig) -> int:
+def match_sift(database: Path, pairs: Sequence[Pair], threads: int = -1) -> int:
     """Match pairs of a database's images, with COLMAP's defaults but unverified; returns the number of matches.
 
     Raises SfmError for names that COLMAP's list of pairs cannot hold.
@@ -53,7 +55,7 @@ def match_sift(database: Path, pairs: Sequence[Pair], config: ColmapConfig) -> i
             raise SfmError(f"COLMAP's list of pairs cannot hold the image name {name!r}; rename the file")
     options = engine.FeatureMatchingOptions()
     options.use_gpu = False
-    options.num_threads = config.threads
+    options.num_threads = threads
     options.skip_geometric_verification = True
     pairing = engine.ImportedPairingOptions()
     with tempfile.TemporaryDirectory() as folder:

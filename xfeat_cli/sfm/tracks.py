@@ -1,8 +1,7 @@
-"""What each image of a COLMAP model sees of its points, and which images see the same."""
+"""What each image of a COLMAP model sees of its points, and from where."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xfeat_cli.coordinates import from_colmap
+from xfeat_cli.pairing.models import PosedImages
 from xfeat_cli.sfm.reconstruction import read_model
 from xfeat_cli.types import FloatArray
 
@@ -38,20 +38,23 @@ def read_views(folder: Path) -> list[View]:
     return [_view(image, model.cameras[image.camera_id]) for image in images]
 
 
-def covisible_pairs(views: Sequence[View], least: int) -> IndexArray:
-    """(P, 2) ascending indices of the views that see at least `least` common points."""
-    seen = np.concatenate([view.ids for view in views]) if views else np.zeros(0, np.int64)
-    by = np.repeat(np.arange(len(views)), [len(view.ids) for view in views])[np.argsort(seen, kind="stable")]
-    ids, first, length = np.unique(np.sort(seen), return_index=True, return_counts=True)
-    found = []
-    for number, view in enumerate(views):
-        tracks = np.searchsorted(ids, view.ids)
-        lengths = length[tracks]
-        within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
-        common = np.bincount(by[np.repeat(first[tracks], lengths) + within], minlength=len(views))
-        partners = np.flatnonzero(common[number + 1 :] >= least) + number + 1
-        found.append(np.column_stack([np.full_like(partners, number), partners]))
-    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+def read_posed(folder: Path) -> PosedImages:
+    """Where the images of a model folder that have a pose stand, where they look and what they see, by name.
+
+    Raises SfmError as `read_model` does.
+    """
+    images = sorted(
+        (image for image in read_model(folder).images.values() if image.has_pose), key=lambda image: image.name
+    )
+    return PosedImages(
+        [image.name for image in images],
+        np.array([image.projection_center() for image in images], np.float64).reshape(-1, 3),
+        np.array([image.viewing_direction() for image in images], np.float64).reshape(-1, 3),
+        [
+            np.unique([point.point3D_id for point in image.get_observation_points2D()]).astype(np.int64)
+            for image in images
+        ],
+    )
 
 
 def _view(image: Any, camera: Any) -> View:

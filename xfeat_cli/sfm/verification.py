@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xfeat_cli.errors import UsageError
-from xfeat_cli.sfm.config import ColmapConfig
+from xfeat_cli.sfm.config import VerificationConfig
 from xfeat_cli.sfm.engine import pycolmap, version
 from xfeat_cli.store.layout import MATCHES, matches_entry
 from xfeat_cli.store.names import resolve
@@ -31,7 +31,7 @@ class VerificationSummary:
     inliers: int
 
 
-def verify(database: Path, config: ColmapConfig) -> VerificationSummary:
+def verify(database: Path, config: VerificationConfig) -> VerificationSummary:
     """Estimate the two-view geometry of every matched pair of a database; pairs that have one are left as they are."""
     engine = pycolmap()
     verifier = engine.GeometricVerifierOptions()

@@ -36,7 +36,7 @@ from xfeat_cli.types import Features, Matches, PointMatches
 def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
     """Open for reading; an unfinished file as of its last commit, without touching it.
 
-    superseded: also a file that an --overwrite which has not finished is going to replace.
+    superseded: also a file that an unfinished run with overwrite=True is going to replace.
     Raises StoreError.
     """
     path = Path(path)
@@ -48,8 +48,8 @@ def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
         raise StoreError(f"{path} is a device or a pipe; HDF5 is read from a file")
     if not superseded and is_superseded(path):
         raise StoreError(
-            f"{path} is what was there before an --overwrite that has not finished: run that command again, or remove "
-            f"{partial_path(path).name} to keep the old content"
+            f"{path} is what was there before a run with overwrite=True that has not finished: run that again, or "
+            f"remove {partial_path(path).name} to keep the old content"
         )
     try:
         if journal_path(path).exists():
@@ -62,7 +62,7 @@ def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
 
 
 def is_superseded(path: Path) -> bool:
-    """Whether an --overwrite of a finished file is under way, or was interrupted."""
+    """Whether making a finished file anew is under way, or was interrupted."""
     return path.exists() and partial_path(path).exists()
 
 
@@ -212,7 +212,8 @@ class FeaturesReader(_ImagesReader):
     def load(self, name: str) -> Features:
         """Features of an image. keypoints float32; descriptors (N, D) float16 or float32 as stored.
 
-        Scores that are not stored are 1; an image size that is not stored is (0, 0).
+        Scores that are not stored are 1; an image size that is not stored is (0, 0); an orientation that is not stored,
+        or is none, is 1.
 
         Raises KeyError when there is no such image, StoreError when its entry is damaged.
         """
@@ -225,7 +226,12 @@ class FeaturesReader(_ImagesReader):
             descriptors=np.ascontiguousarray(self._array(name, "descriptors", "f", None, n).T),
             image_size=size,
             scales=self._array(name, "scales", "f", n).astype(np.float32, copy=False) if semi_dense else None,
+            orientation=self._orientation(name),
         )
+
+    def _orientation(self, name: str) -> int:
+        stated = python_attributes(self._h5[name]).get("orientation")
+        return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
 
 
 class KeypointsReader(_ImagesReader):

@@ -109,7 +109,7 @@ class Store:
             if isinstance(error, OSError):
                 raise _cannot_write(path, error) from error
             if isinstance(error, JournalError):
-                raise StoreError(f"{error}; use --overwrite to start again") from error
+                raise StoreError(f"{error}; use overwrite=True to start again") from error
             raise
 
     @classmethod
@@ -149,7 +149,7 @@ class Store:
         except BaseException as error:
             file.close()
             if isinstance(error, HDF5_ERRORS):
-                raise StoreError(f"{file.path} is damaged ({error}); use --overwrite to start again") from error
+                raise StoreError(f"{file.path} is damaged ({error}); use overwrite=True to start again") from error
             raise
 
     def __enter__(self) -> Store:
@@ -364,7 +364,7 @@ def _cannot_write(path: Path, error: BaseException) -> StoreError:
 
 
 def _check_provenance(path: Path, wanted: Mapping[str, Attribute], found: Mapping[str, Any]) -> None:
-    remedy = "use --overwrite to start again, or another output name"
+    remedy = "use overwrite=True to start again, or another output name"
     if "xfeat_kind" not in found:
         raise ProvenanceError(f"{path} was not made by xfeat; {remedy}")
     differences = [

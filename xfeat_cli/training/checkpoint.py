@@ -38,7 +38,7 @@ def load(folder: Path) -> dict[str, Any] | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the parser raise anything
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TrainingError(f"{path}: damaged ({first_line}); start again with --overwrite") from None
+        raise TrainingError(f"{path}: damaged ({first_line}); start again with overwrite=True") from None
     if not isinstance(state, dict):
-        raise TrainingError(f"{path}: no checkpoint of a training run; start again with --overwrite")
+        raise TrainingError(f"{path}: no checkpoint of a training run; start again with overwrite=True")
     return state

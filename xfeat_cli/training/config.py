@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from xfeat_cli.config import Precision
+from xfeat_cli.config import Precision, convert
+from xfeat_cli.errors import UsageError
 
 
 class Part(str, Enum):
@@ -89,6 +90,36 @@ class TrainConfig:
     seed: int = 0
     losses: LossWeights = field(default_factory=LossWeights)
 
+    def __post_init__(self) -> None:
+        convert(self, precision=Precision)
+        object.__setattr__(self, "parts", tuple(map(_part, self.parts)))
+        multiple = 32
+        for name, (width, height) in (("crop", self.crop), ("late_crop", self.late_crop)):
+            if width % multiple or height % multiple or min(width, height) < 2 * multiple:
+                raise UsageError(f"{name} is {width}x{height}; both sides must be multiples of {multiple}, from 64 on")
+        if self.steps < 1 or (self.minutes is not None and self.minutes <= 0):
+            raise UsageError("steps and minutes must be positive")
+        if not self.parts:
+            raise UsageError("no part to train: name network, keypoints or refiner")
+        if (self.multi_view is None) != (self.multi_view_images is None):
+            raise UsageError(
+                "multi_view is a model and multi_view_images the folder of its photographs: give both, or neither"
+            )
+        if self.multi_view is not None and Part.NETWORK not in self.parts:
+            raise UsageError(
+                "multi_view teaches only descriptors and reliability: add the part network, or leave it out"
+            )
+        if not 0 < self.multi_view_share < 1:
+            raise UsageError(f"multi_view_share is {self.multi_view_share}; it must be between 0 and 1")
+        if self.batch < 1 or self.points < 1:
+            raise UsageError("batch and points must be at least 1")
+        if not 0 < self.peak_learning_rate < 1:
+            raise UsageError(f"learning_rate is {self.learning_rate}; it must be in (0, 1)")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"ema is {self.ema}; it must be in [0, 1)")
+        if self.validate_every < 1 or self.checkpoint_every < 1:
+            raise UsageError("validate_every and checkpoint_every must be at least 1 step")
+
     @property
     def peak_learning_rate(self) -> float:
         if self.learning_rate is not None:
@@ -98,3 +129,10 @@ class TrainConfig:
 
 MIN_PHOTOS = 8
 """Fewer photographs than this, with those held out, cannot train anything."""
+
+
+def _part(name: str | Part) -> Part:
+    try:
+        return Part(name)
+    except ValueError:
+        raise UsageError(f"parts: {name!r} is none; name {', '.join(part.value for part in Part)}") from None

@@ -144,7 +144,7 @@ class Trainer:
         if not math.isfinite(values[0]) or not torch.isfinite(norm):
             raise TrainingError(
                 f"the loss diverged at step {self.steps_done + 1}; the last checkpoint is kept: "
-                f"start again with --overwrite and a smaller --learning-rate than {config.peak_learning_rate:g}"
+                f"start again with overwrite=True and a learning_rate smaller than {config.peak_learning_rate:g}"
             )
         rate = self._learning_rate()
         for optimizer, share in zip(self._optimizers, _shares(self._optimizers), strict=True):

@@ -71,7 +71,7 @@ def read_kept(files: Sequence[ImageFile], longest: int, report: Callable[[str], 
 
     def read(file: ImageFile) -> Kept | str:
         try:
-            photo = read_photo(file, longest)
+            photo = read_photo(file, longest, upright=False)
         except ImageError as error:
             return f"left out: {error}"
         if min(photo.gray.shape) < MIN_SIDE:
@@ -100,7 +100,7 @@ def load_photos(
     files = [ImageFile(str(folder / file.name), file.path) for folder in folders for file in find_images(folder)]
     if len(files) > most:
         chosen = np.random.default_rng(seed).permutation(len(files))[:most]
-        report(f"{len(files)} photographs, of which {most} are used (--max-photos)")
+        report(f"{len(files)} photographs, of which {most} are used (max_photos)")
         files = [files[i] for i in sorted(chosen)]
 
     photos = {name: kept.pixels for name, kept in read_kept(files, longest, report).items()}

@@ -32,7 +32,7 @@ from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.sfm.tracks import read_views
 from xfeat_cli.store.lock import OutputLock
 from xfeat_cli.training import checkpoint, parallel
-from xfeat_cli.training.config import Part, TrainConfig
+from xfeat_cli.training.config import TrainConfig
 from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.history import History
 from xfeat_cli.training.loop import Observer, StepReport, Trainer
@@ -66,13 +66,28 @@ def train(
     observer: Observer | None = None,
     **options: Any,
 ) -> Trained:
-    """Train weights on folders of photographs and write them to `output`, a .safetensors file.
+    """Train weights on folders of photographs and write them to a .safetensors file.
 
-    config, options: see `TrainConfig`. Beside the output, the folder `OUTPUT.training` holds the checkpoint, from which
-    the same call goes on after an interruption, the history (CSV) and its curves (PNG). A run of other options or
-    photographs is refused unless `overwrite`. Raises UsageError, WeightsError, TrainingError.
+    The folder `OUTPUT.training` beside the output holds the checkpoint, from which the same call goes on after an
+    interruption, the history (CSV) and its curves (PNG).
+
+    Args:
+        images: folders of photographs.
+        output: the weights file to write.
+        config: how weights are trained.
+        overwrite: start again; without it a run of other options or photographs is refused.
+        observer: told of each step and each validation.
+        **options: fields of `TrainConfig`, in place of those of `config`.
+
+    Returns:
+        The steps that were made, and the accuracy of the weights that were written.
+
+    Raises:
+        UsageError: the options cannot work together, or there are too few photographs.
+        WeightsError: the weights to start from, or the teacher's, are missing or damaged.
+        TrainingError: the run cannot go on.
     """
-    config = _checked(replace(config or TrainConfig(), **options))
+    config = replace(config or TrainConfig(), **options)
     output = Path(output)
     observer = observer or _Silent()
     device = resolve_device(config.device)
@@ -176,39 +191,9 @@ class _Silent:
         pass
 
 
-def _checked(config: TrainConfig) -> TrainConfig:
-    try:
-        config = replace(config, precision=Precision(config.precision))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    multiple = 32
-    for name, (width, height) in (("crop", config.crop), ("late_crop", config.late_crop)):
-        if width % multiple or height % multiple or min(width, height) < 2 * multiple:
-            raise UsageError(f"{name} is {width}x{height}; both sides must be multiples of {multiple}, from 64 on")
-    if config.steps < 1 or (config.minutes is not None and config.minutes <= 0):
-        raise UsageError("steps and minutes must be positive")
-    if not config.parts:
-        raise UsageError("no part to train: name network, keypoints or refiner")
-    if (config.multi_view is None) != (config.multi_view_images is None):
-        raise UsageError("--multi-view is a model and --images the folder of its photographs: give both, or neither")
-    if config.multi_view is not None and Part.NETWORK not in config.parts:
-        raise UsageError("--multi-view teaches only descriptors and reliability: add --part network, or leave it out")
-    if not 0 < config.multi_view_share < 1:
-        raise UsageError(f"multi_view_share is {config.multi_view_share}; it must be between 0 and 1")
-    if config.batch < 1 or config.points < 1:
-        raise UsageError("batch and points must be at least 1")
-    if not 0 < config.peak_learning_rate < 1:
-        raise UsageError(f"learning_rate is {config.learning_rate}; it must be in (0, 1)")
-    if not 0 <= config.ema < 1:
-        raise UsageError(f"ema is {config.ema}; it must be in [0, 1)")
-    if config.validate_every < 1 or config.checkpoint_every < 1:
-        raise UsageError("validate_every and checkpoint_every must be at least 1 step")
-    return config
-
-
 def _precision(precision: Precision, device: torch.device) -> Precision:
     if precision is Precision.FP16:
-        raise UsageError("--precision fp16: train in bf16 or fp32; gradients underflow in fp16")
+        raise UsageError("precision=fp16: train in bf16 or fp32; gradients underflow in fp16")
     if precision is Precision.AUTO:
         native = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return Precision.BF16 if native or (device.type == "cpu" and has_bf16_tiles()) else Precision.FP32
@@ -223,12 +208,12 @@ def _processes(config: TrainConfig, device: torch.device) -> int:
 
 def _folder(output: Path, config: TrainConfig, overwrite: bool) -> Path:
     if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: weights are written as .safetensors; give --out such a name")
+        raise UsageError(f"{output}: weights are written as .safetensors; give the output such a name")
     folder = output.with_name(output.name + ".training")
     named = (weights.locate(name) for name in (config.init, config.teacher) if name is not None)
     check_output(output, FileKind.SAFETENSORS, named)
     if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists; --overwrite trains it anew, another --out keeps it")
+        raise UsageError(f"{output} exists; overwrite=True trains it anew, another output keeps it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -260,7 +245,7 @@ def _resumable(folder: Path, settings: str) -> dict[str, Any] | None:
         different = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         raise UsageError(
             f"{folder} holds an unfinished run of other {', '.join(different)}; give the same to go on, "
-            "or --overwrite to start again"
+            "or overwrite=True to start again"
         )
     return saved
 
@@ -354,7 +339,7 @@ class _joined:
         if isinstance(error, RuntimeError) and any(other.exitcode for other in self._others):
             raise TrainingError(
                 "one of the training processes ended early (out of memory?); run the command again to go on from the "
-                "last checkpoint, with a smaller --batch if it happens again"
+                "last checkpoint, with a smaller batch if it happens again"
             ) from None
 
 

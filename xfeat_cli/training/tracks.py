@@ -14,7 +14,8 @@ from torch import Tensor
 from xfeat_cli.coordinates import rescale
 from xfeat_cli.errors import UsageError
 from xfeat_cli.images import ImageFile
-from xfeat_cli.sfm.tracks import View, covisible_pairs
+from xfeat_cli.pairing.models import covisible_pairs
+from xfeat_cli.sfm.tracks import View
 from xfeat_cli.training.photos import Kept, Photos, read_kept
 
 MIN_SHARED = 30
@@ -77,7 +78,7 @@ def load_tracks(
         report(f"{len(files) - len(here)} of the model's {len(files)} images are not in {images}, such as {first}")
     allowed = [i for i in here if files[i].path.resolve() not in without]
     random = np.random.default_rng((seed, 2))
-    pairs = covisible_pairs([views[i] for i in allowed], MIN_SHARED)
+    pairs = covisible_pairs([views[i].ids for i in allowed], MIN_SHARED)
     chosen = [(allowed[one], allowed[two]) for one, two in _within(random.permutation(pairs), most)]
     needed = sorted({i for pair in chosen for i in pair})
     kept = read_kept([files[i] for i in needed], longest, report)

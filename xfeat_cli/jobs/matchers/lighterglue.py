@@ -13,12 +13,11 @@ from xfeat_cli.jobs.matchers.base import PairResult
 from xfeat_cli.machine.devices import resolve_device
 from xfeat_cli.matching.lighterglue import BATCH_SIZE, LighterGlue
 from xfeat_cli.model import weights
+from xfeat_cli.model.download import MATCHER_WEIGHTS
 from xfeat_cli.model.lighterglue_state import DESCRIPTOR
 from xfeat_cli.store.layout import SEMI_DENSE_FEATURES, matches_entry
 from xfeat_cli.store.reader import FeaturesReader
 from xfeat_cli.types import Features, Pair
-
-DEFAULT_WEIGHTS = "lighterglue"
 
 _CACHED_IMAGES = 128
 
@@ -35,11 +34,11 @@ class LighterGlueMatcher:
     """As the authors run it; on CUDA kornia computes attention, and only that, in fp16."""
 
     def __init__(self, reader: FeaturesReader, config: MatchConfig) -> None:
-        _check(reader, config)
+        _check(reader)
         self.devices = (resolve_device(config.device),)
         self._reader = reader
         self._min_score = config.min_score
-        loaded = weights.load_matcher(config.weights or DEFAULT_WEIGHTS)
+        loaded = weights.load_matcher(config.weights or MATCHER_WEIGHTS)
         self._info = loaded.info
         self._network = LighterGlue(loaded.state, self.devices[0], config.min_score, BATCH_SIZE[self.devices[0].type])
         self._to_come: deque[Pair] = deque()
@@ -100,13 +99,9 @@ class LighterGlueMatcher:
         return features
 
 
-def _check(reader: FeaturesReader, config: MatchConfig) -> None:
+def _check(reader: FeaturesReader) -> None:
     if reader.kind == SEMI_DENSE_FEATURES:
         raise UsageError(
-            f"{reader.path} holds semi-dense features, which LighterGlue cannot match: use --matcher nearest, "
-            "or extract with --mode sparse"
+            f"{reader.path} holds semi-dense features, which LighterGlue cannot match: use matcher=nearest, "
+            "or extract with mode=sparse"
         )
-    if config.min_cossim is not None or config.ratio != 1:
-        raise UsageError("--min-cossim and --ratio belong to --matcher nearest; LighterGlue has --min-score")
-    if config.precision not in (Precision.AUTO, Precision.FP32):
-        raise UsageError(f"--precision {config.precision.value}: LighterGlue runs in fp32; leave --precision out")

@@ -150,10 +150,10 @@ class NearestMatcher:
         try:
             loaded = weights.load(self._config.weights or str(name))
         except WeightsError as error:
-            raise WeightsError(f"{error}; {self._reader.path} was made with them: give them with --weights") from None
+            raise WeightsError(f"{error}; {self._reader.path} was made with them: give them as weights=PATH") from None
         if loaded.info.sha256 != sha256:
             raise UsageError(
-                f"{self._reader.path} was made with other weights than {loaded.info.path}; give those with --weights, "
+                f"{self._reader.path} was made with other weights than {loaded.info.path}; give those as weights=PATH, "
                 "or extract again"
             )
         return loaded
