@@ -23,11 +23,12 @@ from xfeat_cli.matching.lighterglue import LighterGlue
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, reference, weights
+from xfeat_cli.model.backends import DTYPES
 from xfeat_cli.model.decode import Decoded
 from xfeat_cli.model.download import MATCHER_WEIGHTS
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import DTYPES, Runtime
+from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.types import Features, Matches, PointMatches
 
 

@@ -14,6 +14,7 @@ from xfeat_cli.cli import (
     bench,
     colmap,
     demo,
+    eval_homography,
     eval_mirror,
     eval_pairs,
     eval_sfm,
@@ -56,6 +57,8 @@ app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
 evaluate.app.command("pairs")(eval_pairs.pairs)
 evaluate.app.command("sift")(eval_sift.sift)
+evaluate.app.command("homography")(eval_homography.homography)
+evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")

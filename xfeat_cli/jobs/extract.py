@@ -141,7 +141,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "decoding": config.decoding.value,
         "top_k": config.features_per_image,
         "resize": config.resize,
-        "reduction": "dct, area",  # what reduces an image to that size
+        "reduction": "dct, area unrounded",  # what reduces an image to that size
         "upright": "yes" if config.upright else "no",
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
