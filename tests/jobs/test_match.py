@@ -165,7 +165,7 @@ def test_wrong_usage(scene: Path, tmp_path: Path) -> None:
         match(scene / "pairs.txt", tmp_path / "none.h5", tmp_path / "m.h5")
     with pytest.raises(PairsError, match="does not exist"):
         match(tmp_path / "none.txt", scene / "out.h5", tmp_path / "m.h5")
-    with pytest.raises(UsageError, match="two files"):
+    with pytest.raises(UsageError, match="is an input of this command"):
         match(scene / "pairs.txt", scene / "out.h5", scene / "out.h5")
     with pytest.raises(UsageError, match="ratio"):
         match(scene / "pairs.txt", scene / "out.h5", tmp_path / "m.h5", ratio=2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
+from xfeat_cli.store.layout import NOT_COMPARED
 from xfeat_cli.store.reader import FeaturesReader, KeypointsReader, MatchesReader
 
 _BYTES = 8
@@ -26,4 +27,5 @@ def of_content(reader: KeypointsReader | MatchesReader) -> str:
 
 
 def _options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> bytes:
-    return repr(sorted((key, value) for key, value in reader.attributes.items() if key != "xfeat_version")).encode()
+    told = ((key, value) for key, value in reader.attributes.items() if key not in NOT_COMPARED)
+    return repr(sorted(told)).encode()

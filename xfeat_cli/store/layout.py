@@ -7,6 +7,7 @@ weights, fingerprints) goes into attributes, of the root or of an entry.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,17 @@ HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 Attribute = str | int | float
 
 
+IMAGES_ATTRIBUTE = "xfeat_images"
+"""Root attribute of a features file: the folder that its images' names are relative to."""
+
+NOT_COMPARED = ("xfeat_version", IMAGES_ATTRIBUTE)
+"""Root attributes that do not decide what the entries hold."""
+
+
 def partial_path(path: Path) -> Path:
-    """Where `path` is written until the job that writes it has finished."""
-    return path.with_name(path.name + ".partial")
+    """Where `path`, or what it links to, is written until the job that writes it has finished."""
+    target = Path(os.path.realpath(path))
+    return target.with_name(target.name + ".partial")
 
 
 def features_entry(features: Features, *, half: bool = True) -> dict[str, np.ndarray]:

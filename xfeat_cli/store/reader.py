@@ -37,13 +37,24 @@ _OF_THE_FILE = ("xfeat_kind", "xfeat_format", "xfeat_version")
 """Root attributes that the writer sets itself."""
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Open for reading; an unfinished file as of its last commit, without touching it. Raises StoreError."""
+def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
+    """Open for reading; an unfinished file as of its last commit, without touching it.
+
+    superseded: also a file that an unfinished run with overwrite=True is going to replace.
+    Raises StoreError.
+    """
     path = Path(path)
     if path.is_dir():
         raise StoreError(f"{path} is a folder, not an HDF5 file")
     if not path.exists():
         raise StoreError(_why_missing(path))
+    if not path.is_file():
+        raise StoreError(f"{path} is a device or a pipe; HDF5 is read from a file")
+    if not superseded and is_superseded(path):
+        raise StoreError(
+            f"{path} is what was there before a run with overwrite=True that has not finished: run that again, or "
+            f"remove {partial_path(path).name} to keep the old content"
+        )
     try:
         if journal_path(path).exists():
             return h5py.File(JournaledFile.open_read_only(path), "r")
@@ -52,6 +63,11 @@ def open_hdf5(path: Path) -> h5py.File:
         if isinstance(error, PermissionError):
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         raise StoreError(f"{path} is not an HDF5 file, or is damaged: {error}") from error
+
+
+def is_superseded(path: Path) -> bool:
+    """Whether making a finished file anew is under way, or was interrupted."""
+    return path.exists() and partial_path(path).exists()
 
 
 def _why_missing(path: Path) -> str:
