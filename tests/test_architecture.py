@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
         *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
     },
+    "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
@@ -55,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
         *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        "scale",
     },
     "__main__": {"cli"},
 }

@@ -25,6 +25,7 @@ from xfeat_cli.cli import (
     inspect,
     interrupts,
     match,
+    merge,
     pair_kinds,
     pairs,
     refine,
@@ -49,6 +50,7 @@ for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_k
     pairs.app.command()(_kind)
 app.add_typer(pairs.app, name="pairs")
 app.command("refine")(refine.refine)
+app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)

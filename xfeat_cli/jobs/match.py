@@ -83,7 +83,7 @@ def match(
                 _forget(pair, store)
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
-            with Writer() as writer, closing(matcher.match(_in_reading_order(todo))) as matched:
+            with Writer() as writer, closing(matcher.match(in_reading_order(todo))) as matched:
                 for number, (pair, found) in enumerate(matched, 1):
                     if number % _PAIRS_BETWEEN_TRIMS == 0:
                         give_back_freed_memory()
@@ -155,7 +155,7 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
     return todo, done
 
 
-def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
+def in_reading_order(pairs: list[Pair]) -> list[Pair]:
     """In squares of so few images that all of them stay in memory: each is read once a square, not once a pair."""
     return in_squares(pairs, SHARED_IMAGES // 2)
 

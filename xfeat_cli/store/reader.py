@@ -24,6 +24,7 @@ from xfeat_cli.store.layout import (
     REQUIRED_DATASETS,
     SEMI_DENSE_FEATURES,
     SEMI_DENSE_MATCHES,
+    Attribute,
     check_dataset,
     entries,
     guess_kind,
@@ -32,6 +33,9 @@ from xfeat_cli.store.layout import (
 )
 from xfeat_cli.store.names import pair_name
 from xfeat_cli.types import Features, FloatArray, Links, Matches, PointMatches
+
+_OF_THE_FILE = ("xfeat_kind", "xfeat_format", "xfeat_version")
+"""Root attributes that the writer sets itself."""
 
 
 def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
@@ -164,6 +168,39 @@ class _Reader:
         except HDF5_ERRORS as error:
             problem = f"cannot be read ({error})"
         raise StoreError(f"{self.path}: {key} of {name!r} {problem}; make that entry again")
+
+
+class EntriesReader(_Reader):
+    """Whole entries of a finished file of any kind, as `Store.put` takes them. A context manager.
+
+    provenance: what the file was made with, as `Store.open` takes it.
+    Raises StoreError when the file is missing, unfinished or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, tuple(REQUIRED_DATASETS), "the command that makes it")
+        self.provenance: dict[str, Attribute] = {
+            key.removeprefix("xfeat_"): value for key, value in self.attributes.items() if key not in _OF_THE_FILE
+        }
+
+    def __enter__(self) -> EntriesReader:
+        return self
+
+    def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Attribute], dict[str, dict[str, Attribute]]]:
+        """Datasets of an entry, its attributes, and those of its datasets. Raises KeyError, StoreError."""
+        datasets, described = {}, {}
+        for key in self._entries[name]:
+            try:
+                dataset = self._h5[name][key]
+                problem = check_dataset(dataset)
+                if problem is None:
+                    datasets[key] = dataset[()]
+                    described[key] = python_attributes(dataset)
+            except HDF5_ERRORS as error:
+                problem = f"cannot be read ({error})"
+            if problem is not None:
+                raise StoreError(f"{self.path}: {key} of {name!r} {problem}; make that entry again")
+        return datasets, self.entry_attributes(name), described
 
 
 class _ImagesReader(_Reader):
