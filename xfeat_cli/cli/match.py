@@ -24,7 +24,9 @@ _DEFAULT = MatchConfig()
 
 
 def match(
-    pairs: Annotated[Path, typer.Argument(metavar="PAIRS.txt", help="One `name0 name1` a line; see `xfeat pairs`.")],
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS.txt", help="One `name0 name1` a line; - = stdin; see `xfeat pairs`.")
+    ],
     features: Annotated[
         Path, typer.Option("--features", "-f", metavar="FILE", help="What `xfeat extract` wrote.")
     ] = Path("out.h5"),

@@ -73,7 +73,7 @@ VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="A line for every image or pair.", rich_help_panel=OUTPUT)
 ]
 
-# Of sequences of images.
+# These concern sequences of images.
 OverlapOption = Annotated[
     int,
     typer.Option(
@@ -112,7 +112,7 @@ LoopPeriodOption = Annotated[
     ),
 ]
 
-# Of COLMAP.
+# These concern COLMAP.
 CameraModelOption = Annotated[
     str,
     typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.", rich_help_panel=COLMAP),

@@ -20,11 +20,6 @@ def in_options(message: str) -> str:
     return _PARAMETER.sub(_option, message)
 
 
-def one_line(text: str) -> str:
-    """A file's name may hold line breaks; a message is one line."""
-    return text.replace("\n", "\\n").replace("\r", "\\r")
-
-
 def _option(match: re.Match[str]) -> str:
     option = "--" + match[1].replace("_", "-")
     if match[2] == "True":
