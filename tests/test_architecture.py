@@ -31,11 +31,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"config", "coordinates", "errors", "files", "machine", "native", "types", "version"},
     "matching": {"config", "coordinates", "errors", "machine", "model", "native", "types"},
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
+    "refinement": {"config", "coordinates", "types"},
     "pairing": {"config", "errors", "files", "images", "photo_names", "store", "types"},
     "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
     "jobs": {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
-        *("photo_names", "sfm", "store", "types", "xfeat"),
+        *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
     },
     "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
     "synthesis": {"coordinates"},
@@ -79,7 +80,7 @@ OWNERS = {
     "openvino": {"model.openvino_network"},
     "PIL": {"decoding", "demo", "pairing.positions"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
-    | {"evaluation.chart", "evaluation.opencv_features"},
+    | {"evaluation.chart", "evaluation.opencv_features", "refinement"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},

@@ -28,6 +28,7 @@ from xfeat_cli.cli import (
     merge,
     pair_kinds,
     pairs,
+    refine,
     sfm,
     train,
     weights,
@@ -48,6 +49,7 @@ app.command("match-pairs", help="The same as `match`.")(match.match)
 for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
     pairs.app.command()(_kind)
 app.add_typer(pairs.app, name="pairs")
+app.command("refine")(refine.refine)
 app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
