@@ -211,7 +211,7 @@ def _folder(output: Path, config: TrainConfig, overwrite: bool) -> Path:
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: weights are written as .safetensors; give the output such a name")
     folder = output.with_name(output.name + ".training")
-    named = (weights.locate(name) for name in (config.init, config.teacher) if name is not None)
+    named = (weights.locate(name) for name in (config.init, *config.taught_by) if name is not None)
     check_output(output, FileKind.SAFETENSORS, named)
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists; overwrite=True trains it anew, another output keeps it")
