@@ -13,9 +13,9 @@ import numpy as np
 
 from xfeat_cli.errors import ImageError, SfmError, StoreError, UsageError
 from xfeat_cli.files import FileKind, file_kind, whole_file
-from xfeat_cli.images import SUFFIXES
 from xfeat_cli.jobs.contents import contents
 from xfeat_cli.pairing.lists import read_pairs
+from xfeat_cli.photo_names import SUFFIXES
 from xfeat_cli.sfm.model import is_model, read_sparse_model
 from xfeat_cli.sfm.verified import open_verified
 from xfeat_cli.store.layout import FEATURES, KEYPOINTS, MATCHES, SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES
