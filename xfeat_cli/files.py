@@ -10,6 +10,7 @@ whatever the options. It never replaces an input of the same command, by any spe
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 import sys
@@ -17,10 +18,13 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from xfeat_cli.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 STDOUT = Path("-")
 
@@ -140,6 +144,12 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno not in _UNSYNCED:
             raise
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Log a warning, the same one only once."""
+    logger.warning(message)
 
 
 def _is_text(head: bytes) -> bool:

@@ -39,6 +39,7 @@ def extract(
     masks: str | Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    renew: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> Summary:
@@ -49,7 +50,8 @@ def extract(
     masks: folder of `name.jpg.png`, black = ignore. workers: images that are computed at once on a CPU, or decoded at
     once for GPUs.
     An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped; one with
-    other options, weights or changed images is refused unless `overwrite`.
+    other options, weights or changed images is refused unless `overwrite`. renew: keep the output to what the folder
+    holds now: entries of images that are gone are removed, those of changed images made again.
     Raises UsageError, WeightsError, StoreError.
     """
     started = time.monotonic()
@@ -64,6 +66,8 @@ def extract(
     tally = Tally(summary, listener)
     kind = "features" if xfeat.config.mode is Mode.SPARSE else "semi-dense features"
     with Store.open(output, kind, _provenance(xfeat, mask_folder), overwrite=overwrite) as store:
+        if renew:
+            _renew(files, store, mask_folder, summary)
         todo, skipped = _split_done(files, store, mask_folder)
         tally.start(len(files))
         for file in skipped:
@@ -112,6 +116,18 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         provenance["detection_threshold"] = config.detection_threshold
         provenance["grids"] = config.grids
     return provenance
+
+
+def _renew(files: list[ImageFile], store: Store, masks: Path | None, summary: Summary) -> None:
+    """Remove the entries of images that are gone or have changed."""
+    present = {file.name: file for file in files}
+    stored = store.names()
+    summary.removed = sorted(stored - present.keys())
+    summary.renewed = sorted(
+        name for name in stored & present.keys() if _has_changed(present[name], store.attributes(name), masks)
+    )
+    for name in (*summary.removed, *summary.renewed):
+        store.remove(name)
 
 
 def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tuple[list[ImageFile], list[ImageFile]]:

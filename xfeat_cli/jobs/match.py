@@ -33,6 +33,7 @@ def match(
     config: MatchConfig | None = None,
     *,
     overwrite: bool = False,
+    renew: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> Summary:
@@ -42,7 +43,8 @@ def match(
     indices (`matches0`, `matching_scores0`); semi-dense ones are refined to coordinates (`keypoints0`, `keypoints1`,
     `scores`). A pair whose image is not in the features file, or whose entry in the output another pair would share, is
     reported and skipped. A run that was interrupted goes on where it stopped; one with other options or features is
-    refused unless `overwrite`.
+    refused unless `overwrite`. renew: keep the output to these pairs: entries of other pairs are removed, those of
+    changed images made again.
     Raises UsageError, PairsError, StoreError, WeightsError.
     """
     started = time.monotonic()
@@ -59,6 +61,8 @@ def match(
         tally = Tally(summary, listener)
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
         with Store.open(output, kind, matcher.provenance(), overwrite=overwrite) as store:
+            if renew:
+                _renew(known, store, reader, summary)
             todo, done = _split_done([pair for pair in known if pair not in colliding], store, reader)
             tally.start(len(wanted))
             for pair, error in [*unknown, *colliding.items()]:
@@ -131,6 +135,23 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
                     f"{store.path} holds matches of another version of {name}; use overwrite=True to start again"
                 )
     return todo, done
+
+
+def _renew(pairs: list[Pair], store: Store, reader: FeaturesReader, summary: Summary) -> None:
+    """Remove the entries that are of none of the pairs, or of images that have changed."""
+    images = {pair_name(*names): names for pair in pairs for names in (pair, pair[::-1])}
+    for entry in sorted(store.names()):
+        if entry not in images:
+            summary.removed.append(entry)
+        elif _has_changed(images[entry], entry, store, reader):
+            summary.renewed.append(entry)
+    for entry in (*summary.removed, *summary.renewed):
+        store.remove(entry)
+
+
+def _has_changed(names: Pair, entry: str, store: Store, reader: FeaturesReader) -> bool:
+    attributes = store.attributes(entry)
+    return any(attributes.get(f"digest{i}") != _digest(reader, name) for i, name in enumerate(names))
 
 
 def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
