@@ -8,14 +8,23 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageOps
 
 from xfeat_cli.coordinates import (
     cell_to_pixel,
     from_colmap,
+    from_upright,
+    is_orientation,
+    offset_from_upright,
     pixel_to_cell,
     pixel_to_grid,
     rescale,
+    stored_pixels,
     to_colmap,
+    to_upright,
+    turned,
+    upright_pixels,
+    upright_size,
 )
 
 KINDS = [float, np.array, torch.tensor]
@@ -82,3 +91,66 @@ def test_pixel_to_grid_is_the_rule_of_grid_sample() -> None:
     grid = torch.stack([pixel_to_grid(points[:, 0], width), pixel_to_grid(points[:, 1], height)], 1)
     sampled = F.grid_sample(torch.stack([x_ramp, y_ramp])[None], grid[None, None], align_corners=False)
     torch.testing.assert_close(sampled[0, :, 0].T, points, atol=1e-5, rtol=0)
+
+
+# Orientations
+
+
+ORIENTATIONS = range(1, 9)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, (1.25, 3.0)),
+        (2, (8 - 1.25, 3.0)),
+        (3, (8 - 1.25, 5 - 3.0)),
+        (4, (1.25, 5 - 3.0)),
+        (5, (3.0, 1.25)),
+        (6, (5 - 3.0, 1.25)),
+        (7, (5 - 3.0, 8 - 1.25)),
+        (8, (3.0, 8 - 1.25)),
+    ],
+)
+def test_where_a_point_of_a_9_by_6_image_lies_upright(orientation: int, expected: tuple[float, float]) -> None:
+    assert to_upright(1.25, 3.0, (9, 6), orientation) == expected
+    assert from_upright(*expected, (9, 6), orientation) == (1.25, 3.0)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_edges_of_the_image_stay_its_edges(orientation: int) -> None:
+    width, height = upright_size((9, 6), orientation)
+    corners = {to_upright(x, y, (9, 6), orientation) for x in (-0.5, 8.5) for y in (-0.5, 5.5)}
+    assert corners == {(x, y) for x in (-0.5, width - 0.5) for y in (-0.5, height - 0.5)}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_pixels_turn_as_exif_asks_and_as_points_do(orientation: int) -> None:
+    stored = np.arange(54, dtype=np.uint8).reshape(6, 9)
+    image = Image.fromarray(stored)
+    image.getexif()[0x0112] = orientation
+    upright = upright_pixels(stored, orientation)
+    np.testing.assert_array_equal(upright, np.asarray(ImageOps.exif_transpose(image)))
+    np.testing.assert_array_equal(stored_pixels(upright, orientation), stored)
+    assert upright_size((9, 6), orientation) == upright.shape[::-1]
+    for y, x in np.ndindex(stored.shape):
+        u, v = to_upright(x, y, (9, 6), orientation)
+        assert upright[v, u] == stored[y, x]
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_steps_turn_as_points_do(orientation: int) -> None:
+    start, end = from_upright(1.0, 2.0, (9, 6), orientation), from_upright(1.5, 4.0, (9, 6), orientation)
+    assert offset_from_upright(0.5, 2.0, orientation) == (end[0] - start[0], end[1] - start[1])
+
+
+@pytest.mark.parametrize("quarters", range(-1, 5))
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_an_orientation_turned_further(orientation: int, quarters: int) -> None:
+    stored = np.arange(54).reshape(6, 9)
+    expected = np.rot90(upright_pixels(stored, orientation), -quarters)
+    np.testing.assert_array_equal(upright_pixels(stored, turned(orientation, quarters)), expected)
+
+
+def test_what_is_an_orientation() -> None:
+    assert [n for n in (0, *ORIENTATIONS, 9, "6", None, 6.5) if is_orientation(n)] == [*ORIENTATIONS]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from xfeat_cli.coordinates import rescale
-from xfeat_cli.decoding import decode, to_gray
+from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import ImageFile, digest, file_digest, find_images, read_photo
 
@@ -236,7 +236,9 @@ def test_cmyk_jpeg() -> None:
 def test_exif_orientation_is_not_applied(kind: str, image: np.ndarray, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    np.testing.assert_allclose(_gray_of(_encode(image, kind, exif=exif)), _mean(image), atol=0.03)
+    data = _encode(image, kind, exif=exif)
+    np.testing.assert_allclose(_gray_of(data), _mean(image), atol=0.03)
+    assert decode_reduced(data, Path("photo")).orientation == orientation
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -252,6 +254,16 @@ def test_the_orientation_of_a_16_bit_tiff_is_not_applied(orientation: int) -> No
     struct.pack_into("<I", data, 4, len(data))
     data += struct.pack("<H", len(tags)) + b"".join(tags) + bytes(4)
     np.testing.assert_allclose(_gray_of(bytes(data)), _mean(DEEP_RGB), atol=2e-7)
+    assert decode_reduced(bytes(data), Path("photo")).orientation == orientation
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    "exif", [b"", b"Exif\0\0damaged", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x09\0\0"]
+)
+def test_odd_exif_costs_no_image(kind: str, exif: bytes) -> None:
+    data = _encode(SMOOTH, kind) if kind == "TIFF" else _encode(SMOOTH, kind, exif=exif)
+    assert decode_reduced(data, Path("photo")).orientation == 1
 
 
 JPEG = _encode(RGB.repeat(20, 0).repeat(20, 1), "JPEG")
@@ -305,7 +317,7 @@ def test_gray_keeps_16_bits() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gray_of_floats(dtype: type) -> None:
-    pixels = np.array([[[0.0, 0.3, 0.6], [1.0, 1.0, 1.0]]], dtype)
+    pixels: np.ndarray = np.array([[[0.0, 0.3, 0.6], [1.0, 1.0, 1.0]]], dtype)
     np.testing.assert_allclose(to_gray(pixels), [[0.3, 1.0]], rtol=1e-6)
     np.testing.assert_allclose(to_gray(pixels[..., 1]), [[0.3, 1.0]], rtol=1e-6)
     assert to_gray(pixels).dtype == to_gray(pixels[..., 1]).dtype == np.float32

@@ -59,6 +59,7 @@ class ExtractConfig:
     top_k: most features an image may have; None = 4096 sparse, 10,000 semi-dense.
     resize: longest side in px that the network sees; larger images are reduced to it by area averaging, a JPEG of at
         least twice that first to a half, a quarter or an eighth by its decoder; 0 = never.
+    upright: turn what the network sees as the file's EXIF orientation asks; keypoints stay those of the stored image.
     detection_threshold: least heatmap probability of a sparse keypoint.
     grids: placements of the keypoint head's grid of cells that sparse keypoints are averaged over, 1, 2 or 4: more are
         more precise and slower.
@@ -74,6 +75,7 @@ class ExtractConfig:
     weights: str = "default"
     top_k: int | None = None
     resize: int = 1200
+    upright: bool = True
     detection_threshold: float = 0.05
     grids: int = 4
     decoding: Decoding = Decoding.DEFAULT

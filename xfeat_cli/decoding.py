@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from xfeat_cli.coordinates import AS_STORED, is_orientation, stored_pixels
 from xfeat_cli.errors import ImageError
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import library
 from xfeat_cli.types import FloatArray
 
 _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -41,11 +44,15 @@ def decode(data: bytes, path: Path) -> npt.NDArray:
 
 @dataclass(frozen=True)
 class Decoded:
-    """pixels: as of `decode`, of the first `shown` (width, height) stored pixels of an image of `size`."""
+    """pixels: as of `decode`, of the first `shown` (width, height) stored pixels of an image of `size`.
+
+    orientation: what the file says of how the stored image is to be turned upright (`coordinates`).
+    """
 
     pixels: npt.NDArray
     size: tuple[int, int]
     shown: tuple[int, int]
+    orientation: int = AS_STORED
 
 
 def decode_reduced(data: bytes, path: Path, longest: int = 0) -> Decoded:
@@ -60,11 +67,16 @@ def decode_reduced(data: bytes, path: Path, longest: int = 0) -> Decoded:
                 pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
                 if pixels is None:
                     raise ImageError(f"{path}: damaged {image.format} file")
-                return _without_partial_pixels(pixels, image.size, times)
-            orientation = image.getexif().get(_ORIENTATION) if image.format == "TIFF" else None
-            pixels = _as_stored(_decode_with_pillow(image, data, path), orientation)
+                return _without_partial_pixels(pixels, image.size, times, _orientation(image))
+            if image.format == "TIFF":
+                orientation = _orientation(image)  # decoding would overwrite it
+                # Pillow and OpenCV, unasked, turn a TIFF upright.
+                pixels = np.ascontiguousarray(stored_pixels(_decode_with_pillow(image, data, path), orientation))
+            else:
+                pixels = _decode_with_pillow(image, data, path)
+                orientation = _orientation(image)  # asked before decoding, a PNG would decode itself for it
             size = (pixels.shape[1], pixels.shape[0])
-            return Decoded(pixels, size, size)
+            return Decoded(pixels, size, size, orientation)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -83,10 +95,10 @@ def _reduction(size: tuple[int, int], longest: int) -> int:
     return next((times for times in (8, 4, 2) if longest and max(size) >= times * longest and min(size) >= times), 1)
 
 
-def _without_partial_pixels(pixels: npt.NDArray, size: tuple[int, int], times: int) -> Decoded:
+def _without_partial_pixels(pixels: npt.NDArray, size: tuple[int, int], times: int, orientation: int) -> Decoded:
     """Drop the last column and row where they show fewer than `times` stored pixels: a decoder rounds sizes up."""
     columns, rows = (side // times for side in size)
-    return Decoded(pixels[:rows, :columns], size, (columns * times, rows * times))
+    return Decoded(pixels[:rows, :columns], size, (columns * times, rows * times), orientation)
 
 
 def _decode_with_pillow(image: Image.Image, data: bytes, path: Path) -> npt.NDArray:
@@ -110,15 +122,13 @@ def _decode_with_pillow(image: Image.Image, data: bytes, path: Path) -> npt.NDAr
     return np.asarray(image.convert("L" if image.mode in ("L", "LA", "La", "1") else "RGB"))
 
 
-def _as_stored(pixels: npt.NDArray, orientation: object) -> npt.NDArray:
-    """Undo what Pillow and OpenCV, unasked, do to a TIFF with an orientation (EXIF numbers, 1 to 8)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 7, 8):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 6, 7):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
+def _orientation(image: Image.Image) -> int:
+    """What the EXIF of an opened image says; as stored where it says nothing, or what cannot be read."""
+    try:
+        number = image.getexif().get(_ORIENTATION)
+    except Exception:  # metadata of damaged files; the pixels may be sound
+        return AS_STORED
+    return number if is_orientation(number) else AS_STORED
 
 
 def _known_formats() -> list[str]:
@@ -141,14 +151,17 @@ def to_gray(pixels: npt.NDArray, longest: int = 0) -> FloatArray:
         raise ImageError(f"an image must have shape (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
     full_scale = _full_scale(pixels)
     coloured = pixels.ndim == 3 and pixels.shape[2] >= 3
-    total = _sum_of_colours(pixels) if coloured else pixels.reshape(*pixels.shape[:2], -1)[..., 0]
-    if total.dtype == np.float64:
-        total = total.astype(np.float32)
-    if longest and max(total.shape) > longest:
-        scale = longest / max(total.shape)
-        height, width = (max(1, round(side * scale)) for side in total.shape)
+    size = pixels.shape[:2]
+    scale = min(1, longest / max(size)) if longest else 1
+    height, width = (max(1, round(side * scale)) for side in size)
+    loaded = library()
+    if loaded is not None and pixels.dtype == np.uint8:
+        return native.reduce_gray(loaded, pixels, height, width)
+    total = _sum_of_colours(pixels) if coloured else pixels.reshape(*size, -1)[..., 0]
+    total = total.astype(np.float32, copy=False)
+    if (height, width) != size:
         total = cv2.resize(total, (width, height), interpolation=cv2.INTER_AREA)
-    return total.astype(np.float32) * np.float32(1 / (full_scale * (3 if coloured else 1)))
+    return total * np.float32(1 / (full_scale * (3 if coloured else 1)))
 
 
 def _sum_of_colours(pixels: npt.NDArray) -> npt.NDArray:

@@ -1,6 +1,7 @@
 """Find photographs and read one, with its mask.
 
-Images keep the frame they are stored in: EXIF orientation is not applied, as COLMAP and hloc expect.
+Sizes, masks and all that is kept are of the image as it is stored, as COLMAP and hloc expect. Only what the network
+sees is turned upright, as the file's EXIF orientation asks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from xfeat_cli.coordinates import AS_STORED, upright_pixels
 from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.types import FloatArray
@@ -39,10 +41,11 @@ class ImageFile:
 class Photo:
     """A decoded photograph.
 
-    gray: (h, w) float32 in [0, 1], reduced for the network.
+    gray: (h, w) float32 in [0, 1], reduced for the network and turned by `orientation`.
     size: (width, height) as stored.
     shown: (width, height) in stored pixels of what `gray` shows, from the first pixel on: the whole image, or all but
     at most 7 columns and rows of one that its decoder reduced.
+    orientation: how the stored image was turned for the network (`coordinates`).
     mask: (height, width) bool at stored size, False = ignore, or None.
     digest: BLAKE2b of the file's bytes; mask_digest likewise, empty without a mask.
     file_bytes, file_mtime_ns: the file's size and time of change.
@@ -57,6 +60,7 @@ class Photo:
     mask_digest: str = ""
     file_bytes: int = 0
     file_mtime_ns: int = 0
+    orientation: int = AS_STORED
 
 
 def find_images(images: Path, listed: Iterable[str] | None = None) -> list[ImageFile]:
@@ -114,9 +118,10 @@ def _walk(root: Path) -> Iterable[ImageFile]:
                 yield ImageFile(path.relative_to(root).as_posix(), path)
 
 
-def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Photo:
+def read_photo(image: ImageFile, longest: int, masks: Path | None = None, *, upright: bool = True) -> Photo:
     """Decode one photograph, gray, reduced so that its longest side is at most `longest` px (0 = as it is).
 
+    upright: turn what the network sees as the file's EXIF orientation asks; else it sees the image as it is stored.
     masks: folder of COLMAP masks, `name.jpg.png`; an image without one is used whole.
     Raises ImageError naming the file.
     """
@@ -132,9 +137,10 @@ def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Pho
             mask_data = _read_bytes(mask_path)
             mask_digest = digest(mask_data)
             mask = _mask(decode(mask_data, mask_path), size, mask_path)
+    orientation = decoded.orientation if upright else AS_STORED
     return Photo(
         image.name,
-        to_gray(decoded.pixels, longest),
+        to_gray(np.ascontiguousarray(upright_pixels(decoded.pixels, orientation)), longest),
         size,
         decoded.shown,
         digest(data),
@@ -142,6 +148,7 @@ def read_photo(image: ImageFile, longest: int, masks: Path | None = None) -> Pho
         mask_digest,
         len(data),
         _modified(image.path),
+        orientation,
     )
 
 

@@ -26,6 +26,7 @@ class Features:
     descriptors: (N, D) float32 or float16; unit norm when sparse, raw when semi-dense.
     image_size: (width, height) of the stored image.
     scales: None when sparse; (N,) float32 when semi-dense: network pixels × scale = stored-image pixels.
+    orientation: how the stored image was turned for the network, an EXIF number (`coordinates`).
     """
 
     keypoints: FloatArray
@@ -33,6 +34,7 @@ class Features:
     descriptors: FloatArray
     image_size: tuple[int, int]
     scales: FloatArray | None = None
+    orientation: int = 1
 
     def __post_init__(self) -> None:
         n = len(self.keypoints)

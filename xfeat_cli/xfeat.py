@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from xfeat_cli.config import Backend, Decoding, ExtractConfig, MatchConfig, MatcherKind, Mode, Precision
-from xfeat_cli.coordinates import rescale
+from xfeat_cli.coordinates import from_upright, rescale, upright_pixels, upright_size
 from xfeat_cli.decoding import to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.images import Photo
@@ -23,20 +23,28 @@ from xfeat_cli.matching.lighterglue import LighterGlue
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, reference, weights
+from xfeat_cli.model.backends import DTYPES
 from xfeat_cli.model.decode import Decoded
 from xfeat_cli.model.download import MATCHER_WEIGHTS
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import DTYPES, Runtime
+from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.types import Features, Matches, PointMatches
 
 
 class XFeat:
-    """The network with its weights, ready to detect.
+    """The network with its weights, ready to detect and to match.
 
-    `XFeat()` uses the shipped weights and every default of `ExtractConfig`; `XFeat(top_k=2000, mode="semi-dense")`
-    changes some. runtime: a network to use instead of the one that weights, device, precision and backend describe.
-    Raises WeightsError, UsageError.
+    `XFeat()` uses the shipped weights and every default; `XFeat(top_k=2000, mode="semi-dense")` changes some.
+
+    Args:
+        config: how features are made.
+        runtime: a network to use instead of the one that weights, device, precision and backend describe.
+        **options: fields of `ExtractConfig`, in place of those of `config`.
+
+    Raises:
+        WeightsError: the weights are missing, damaged, or lack the refiner that semi-dense features need.
+        UsageError: an option is out of its range, or the device is not there.
     """
 
     def __init__(self, config: ExtractConfig | None = None, *, runtime: Runtime | None = None, **options: Any) -> None:
@@ -52,12 +60,21 @@ class XFeat:
     @overload
     def detect(self, images: Sequence[npt.NDArray]) -> list[Features]: ...
     def detect(self, images: npt.NDArray | Sequence[npt.NDArray]) -> Features | list[Features]:
-        """Features of one image, or of each image of a batch (a sequence, or an array (B, H, W, 3)).
+        """Features of one image, or of each image of a batch.
 
-        An image is (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or float in [0, 1]. The result for an image does not
-        depend on the others. Keypoints are (x, y) pixels of the given image. Raises ImageError.
+        The result for an image does not depend on the others. On a CPU an image has one thread, and several images
+        share the cores.
 
-        On a CPU an image has one thread, and several images share the cores.
+        Args:
+            images: (H, W), (H, W, 3) or (H, W, 4), uint8, uint16, or float in [0, 1]; or a sequence of such images, or
+                an array (B, H, W, 3).
+
+        Returns:
+            Features whose keypoints are (x, y) pixels of the given image, (0, 0) at the centre of its top-left pixel;
+            a list of them for a batch.
+
+        Raises:
+            ImageError: an image has another shape or type, or is too large for the GPU.
         """
         if isinstance(images, np.ndarray) and images.ndim < 4:
             return self.detect_photos([_photo(0, images, self.config.resize)])[0]
@@ -76,10 +93,20 @@ class XFeat:
     def match(
         self, features0: Features, features1: Features, config: MatchConfig | None = None, **options: Any
     ) -> Matches | PointMatches:
-        """Match the features of two images as `xfeat match` does, by all of `MatchConfig`.
+        """Match the features of two images as `xfeat match` does.
 
-        Sparse features give indices, by mutual nearest neighbours or by LighterGlue; semi-dense ones are refined at
-        both ends. device and precision: `auto` are those of this XFeat's network. Raises UsageError, WeightsError.
+        Args:
+            features0, features1: what `detect` or a features file gave; both sparse, or both semi-dense.
+            config: how features are matched; the device and precision `auto` are those of this XFeat's network.
+            **options: fields of `MatchConfig`, in place of those of `config`.
+
+        Returns:
+            Indices of sparse features, by mutual nearest neighbours or by LighterGlue; coordinates of semi-dense ones,
+            refined at both ends.
+
+        Raises:
+            UsageError: the options cannot work together, or kornia is missing.
+            WeightsError: the weights lack a refiner, or cannot be read.
         """
         config = replace(config or MatchConfig(), **options)
         device = self.runtime.device if config.device == "auto" else resolve_device(config.device)
@@ -162,15 +189,16 @@ class XFeat:
     def _detect_reference(self, photo: Photo) -> Features:
         gray = torch.from_numpy(photo.gray).to(self.runtime.device)
         top_k = self.config.features_per_image
+        shown = upright_size(photo.shown, photo.orientation)
         try:
             if self.config.mode is Mode.SPARSE:
                 threshold = self.config.detection_threshold
-                features = reference.sparse(self.runtime.heads, gray, photo.shown, top_k, threshold)
+                features = reference.sparse(self.runtime.heads, gray, shown, top_k, threshold)
             else:
-                features = reference.semi_dense(self.runtime.heads, gray, photo.shown, top_k)
+                features = reference.semi_dense(self.runtime.heads, gray, shown, top_k)
         except ImageError as error:
             raise ImageError(f"{photo.name}: {error}") from None
-        return replace(features, image_size=photo.size)
+        return _as_stored(features, photo)
 
 
 def _runtime(config: ExtractConfig) -> Runtime:
@@ -201,7 +229,7 @@ def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> list[npt.N
             masks.append(np.ones(size, bool))
             continue
         width, height = photo.shown
-        shown = photo.mask[:height, :width].astype(np.uint8)
+        shown = upright_pixels(photo.mask[:height, :width], photo.orientation).astype(np.uint8)
         masks.append(cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
     return masks
 
@@ -213,22 +241,30 @@ def _without_masked(features: Features, mask: npt.NDArray[np.bool_] | None) -> F
     height, width = mask.shape
     x, y = np.rint(features.keypoints).astype(int).T
     keep = mask[y.clip(0, height - 1), x.clip(0, width - 1)]
-    return Features(
-        features.keypoints[keep],
-        features.scores[keep],
-        features.descriptors[keep],
-        features.image_size,
-        None if features.scales is None else features.scales[keep],
+    return replace(
+        features,
+        keypoints=features.keypoints[keep],
+        scores=features.scores[keep],
+        descriptors=features.descriptors[keep],
+        scales=None if features.scales is None else features.scales[keep],
     )
 
 
 def _to_stored(decoded: Decoded, size: tuple[int, int], photo: Photo) -> Features:
-    stretch = decoded.points.new_tensor([photo.shown[0] / size[1], photo.shown[1] / size[0]])
+    shown = upright_size(photo.shown, photo.orientation)
+    stretch = decoded.points.new_tensor([shown[0] / size[1], shown[1] / size[0]])
     scales = None if decoded.scales is None else (decoded.scales * stretch.mean()).cpu().numpy()
-    return Features(
+    features = Features(
         rescale(decoded.points, stretch).cpu().numpy(),  # type: ignore[arg-type]
         decoded.scores.cpu().numpy(),
         decoded.descriptors.cpu().numpy(),
-        photo.size,
+        shown,
         scales,
     )
+    return _as_stored(features, photo)
+
+
+def _as_stored(features: Features, photo: Photo) -> Features:
+    """Features of what a photograph shows upright → those of the photograph as it is stored."""
+    x, y = from_upright(features.keypoints[:, 0], features.keypoints[:, 1], photo.shown, photo.orientation)
+    return replace(features, keypoints=np.stack([x, y], 1), image_size=photo.size, orientation=photo.orientation)

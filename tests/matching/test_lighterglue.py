@@ -97,6 +97,17 @@ def test_a_positions_unit_and_origin_are_the_images(state: dict[str, torch.Tenso
     np.testing.assert_allclose(normal, [[-1, -0.75], [1, 0.75], [0, 0]], atol=1e-6)
 
 
+def test_points_are_where_the_network_saw_them(state: dict[str, torch.Tensor]) -> None:
+    matcher = LighterGlue(state, torch.device("cpu"), 0.1, 1)
+    one = np.ones(1, np.float32)
+    stored = Features(
+        np.array([[30.0, 10.0]], np.float32), one, np.ones((1, 64), np.float32), (320, 240), orientation=6
+    )
+    given = matcher._input([stored])
+    assert given["image_size"].tolist() == [[240, 320]]
+    assert given["keypoints"].tolist() == [[[239 - 10 + 0.5, 30 + 0.5]]]
+
+
 def test_points_outside_and_empty_images_are_no_errors(state: dict[str, torch.Tensor]) -> None:
     pytest.importorskip("kornia", reason="needs the extra [lighterglue]")
     matcher = LighterGlue(state, CPU, 0.1, batch_size=1)

@@ -13,6 +13,7 @@ from xfeat_cli.cli import (
     bench,
     colmap,
     demo,
+    eval_homography,
     eval_mirror,
     eval_pairs,
     eval_sfm,
@@ -28,16 +29,14 @@ from xfeat_cli.cli import (
     train,
     weights,
 )
+from xfeat_cli.cli.help import App
 from xfeat_cli.cli.wording import in_options, one_line
 from xfeat_cli.errors import XFeatError
 from xfeat_cli.version import __version__
 
-app = typer.Typer(
+app = App(
     name="xfeat",
     no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
 app.command("extract")(extract.extract)
@@ -56,6 +55,8 @@ app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
 evaluate.app.command("pairs")(eval_pairs.pairs)
 evaluate.app.command("sift")(eval_sift.sift)
+evaluate.app.command("homography")(eval_homography.homography)
+evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
@@ -82,7 +83,7 @@ def main() -> None:
     # Threads that spin while they wait make every job on a busy machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        app(prog_name="xfeat")
     except XFeatError as error:
         typer.secho(f"xfeat: {one_line(in_options(str(error)))}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)

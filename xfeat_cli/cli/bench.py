@@ -10,6 +10,7 @@ import typer
 
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
 from xfeat_cli.cli.growth import growth
+from xfeat_cli.cli.help import App
 from xfeat_cli.cli.options import BackendOption, DeviceOption, GridsOption, PrecisionOption, QuietOption
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = BenchConfig()
 
-app = typer.Typer(invoke_without_command=True)
+app = App(invoke_without_command=True)
 app.command("growth")(growth)
 
 

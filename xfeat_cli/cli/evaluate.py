@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from xfeat_cli.cli.help import App
 from xfeat_cli.cli.options import JsonOption
 
-app = typer.Typer(no_args_is_help=True, help="Measure accuracy against known cameras.")
+app = App(no_args_is_help=True, help="Measure accuracy against known cameras.")
 
 
 @app.command()

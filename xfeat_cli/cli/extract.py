@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from xfeat_cli.cli.console import JobConsole, interruptible
+from xfeat_cli.cli.help import FEATURES, HARDWARE
 from xfeat_cli.cli.options import (
     BackendOption,
     DevicesOption,
@@ -38,28 +39,57 @@ def extract(
         ),
     ] = None,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="Keypoints, or a dense grid to be refined while matching.")
+        Mode,
+        typer.Option(
+            "--mode", help="Keypoints, or a dense grid to be refined while matching.", rich_help_panel=FEATURES
+        ),
     ] = _DEFAULT.mode,
     weights: Annotated[
-        str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.")
+        str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.", rich_help_panel=FEATURES)
     ] = _DEFAULT.weights,
     top_k: Annotated[
         int | None,
         typer.Option(
-            "--top-k", min=1, show_default="4096 sparse, 10000 semi-dense", help="Most features an image may have."
+            "--top-k",
+            min=1,
+            show_default="4096 sparse, 10000 semi-dense",
+            help="Most features an image may have.",
+            rich_help_panel=FEATURES,
         ),
     ] = _DEFAULT.top_k,
     resize: Annotated[
-        int, typer.Option("--resize", min=0, metavar="PX", help="Longest side the network sees; 0 = never reduce.")
+        int,
+        typer.Option(
+            "--resize",
+            min=0,
+            metavar="PX",
+            help="Longest side the network sees; 0 = never reduce.",
+            rich_help_panel=FEATURES,
+        ),
     ] = _DEFAULT.resize,
+    upright: Annotated[
+        bool,
+        typer.Option(
+            "--upright/--no-upright",
+            help="The network sees images as their EXIF orientation turns them, or as stored; keypoints are of the "
+            "stored image either way.",
+        ),
+    ] = _DEFAULT.upright,
     detection_threshold: Annotated[
-        float, typer.Option("--detection-threshold", min=0, max=1, help="Least probability of a keypoint.")
+        float,
+        typer.Option(
+            "--detection-threshold", min=0, max=1, help="Least probability of a keypoint.", rich_help_panel=FEATURES
+        ),
     ] = _DEFAULT.detection_threshold,
     grids: GridsOption = _DEFAULT.grids,
     batch_size: Annotated[
         int | None,
         typer.Option(
-            "--batch-size", min=1, show_default="16 on CUDA", help="Images of one size that a GPU sees at once."
+            "--batch-size",
+            min=1,
+            show_default="16 on CUDA",
+            help="Images of one size that a GPU sees at once.",
+            rich_help_panel=HARDWARE,
         ),
     ] = _DEFAULT.batch_size,
     device: DevicesOption = _DEFAULT.device,
@@ -72,13 +102,15 @@ def extract(
             min=1,
             show_default="one a processor; for a GPU at most 16",
             help="Images computed at once on a CPU, or decoded at once for a GPU.",
+            rich_help_panel=HARDWARE,
         ),
     ] = None,
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="DIR", help="COLMAP masks: DIR/name.jpg.png, black = ignore.")
     ] = None,
     decoding: Annotated[
-        Decoding, typer.Option("--decoding", help="Ours, or the authors' with its known faults.")
+        Decoding,
+        typer.Option("--decoding", help="Ours, or the authors' with its known faults.", rich_help_panel=FEATURES),
     ] = _DEFAULT.decoding,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -115,6 +147,7 @@ def extract(
             weights=weights,
             top_k=top_k,
             resize=resize,
+            upright=upright,
             detection_threshold=detection_threshold,
             grids=grids,
             batch_size=batch_size,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xfeat_cli.cli.console import JobConsole, interruptible
+from xfeat_cli.cli.help import MATCHING
 from xfeat_cli.cli.options import (
     DevicesOption,
     JsonOption,
@@ -35,7 +36,8 @@ def match(
         typer.Option(
             "--matcher",
             help="Mutual nearest neighbours, or the authors' learned matcher, made for the official weights: it takes "
-            "sparse features, the extra \\[lighterglue], and `xfeat weights download lighterglue`.",
+            "sparse features, the extra [lighterglue], and `xfeat weights download lighterglue`.",
+            rich_help_panel=MATCHING,
         ),
     ] = _DEFAULT.matcher,
     min_cossim: Annotated[
@@ -46,16 +48,29 @@ def match(
             max=1,
             show_default="as the weights ask; none if semi-dense",
             help="Least cosine of two descriptors; -1 = none.",
+            rich_help_panel=MATCHING,
         ),
     ] = _DEFAULT.min_cossim,
     ratio: Annotated[
         float,
-        typer.Option("--ratio", min=0, max=1, help="Most that the nearest distance may be of the second; 1 = no test."),
+        typer.Option(
+            "--ratio",
+            min=0,
+            max=1,
+            help="Most that the nearest distance may be of the second; 1 = no test.",
+            rich_help_panel=MATCHING,
+        ),
     ] = _DEFAULT.ratio,
     min_confidence: MinConfidenceOption = _DEFAULT.min_confidence,
     min_score: Annotated[
         float,
-        typer.Option("--min-score", min=0, max=1, help="With --matcher lighterglue: least probability of a match."),
+        typer.Option(
+            "--min-score",
+            min=0,
+            max=1,
+            help="With --matcher lighterglue: least probability of a match.",
+            rich_help_panel=MATCHING,
+        ),
     ] = _DEFAULT.min_score,
     weights: Annotated[
         str | None,
@@ -64,6 +79,7 @@ def match(
             metavar="NAME|PATH",
             show_default="as the features say; lighterglue",
             help="Weights that hold the refiner of semi-dense features, or LighterGlue.",
+            rich_help_panel=MATCHING,
         ),
     ] = _DEFAULT.weights,
     device: DevicesOption = _DEFAULT.device,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xfeat_cli.cli.help import COLMAP, FEATURES, HARDWARE, MATCHING, OUTPUT, PAIRS
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError
 from xfeat_cli.sfm.config import CameraSharing, Mapper
@@ -13,7 +14,10 @@ from xfeat_cli.sfm.config import CameraSharing, Mapper
 DeviceOption = Annotated[
     str,
     typer.Option(
-        "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps; auto takes a GPU if there is one."
+        "--device",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps; auto takes a GPU if there is one.",
+        rich_help_panel=HARDWARE,
     ),
 ]
 DevicesOption = Annotated[
@@ -22,6 +26,7 @@ DevicesOption = Annotated[
         "--device",
         metavar="DEVICE[,DEVICE…]",
         help="auto, cpu, cuda, cuda:N or mps, or several GPUs (cuda:0,cuda:1); auto takes a GPU if there is one.",
+        rich_help_panel=HARDWARE,
     ),
 ]
 PrecisionOption = Annotated[
@@ -29,34 +34,62 @@ PrecisionOption = Annotated[
     typer.Option(
         "--precision",
         help="Arithmetic; auto = fp16 on CUDA, fp32 elsewhere, but bf16 for the network on a CPU that multiplies it.",
+        rich_help_panel=HARDWARE,
     ),
 ]
 BackendOption = Annotated[
     Backend,
     typer.Option(
-        "--backend", help="Library that computes the network; auto = OpenVINO on a CPU if installed, else torch."
+        "--backend",
+        help="Library that computes the network; auto = OpenVINO on a CPU if installed, else torch.",
+        rich_help_panel=HARDWARE,
     ),
 ]
 GridsOption = Annotated[
     int,
     typer.Option(
-        "--grids", metavar="1|2|4", help="Grids of cells that keypoints are averaged over: 4 = precise, 1 = fast."
+        "--grids",
+        metavar="1|2|4",
+        help="Grids of cells that keypoints are averaged over: 4 = precise, 1 = fast.",
+        rich_help_panel=FEATURES,
     ),
 ]
 OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Start again, instead of going on with what the output already holds.")
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Start again, instead of going on with what the output already holds.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for programs.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table; errors are still shown.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="A line for every image or pair.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object a line on stdout, for programs.", rich_help_panel=OUTPUT)
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress and no table; errors are still shown.", rich_help_panel=OUTPUT),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="A line for every image or pair.", rich_help_panel=OUTPUT)
+]
 
-# Of sequences of images.
+# These concern sequences of images.
 OverlapOption = Annotated[
-    int, typer.Option("--overlap", min=1, help="Sequential pairs: how many of the following images to pair with.")
+    int,
+    typer.Option(
+        "--overlap",
+        min=1,
+        help="Sequential pairs: how many of the following images to pair with.",
+        rich_help_panel=PAIRS,
+    ),
 ]
 QuadraticOption = Annotated[
     bool,
-    typer.Option("--quadratic", help="Sequential pairs: also with those 1, 2, 4, … 2^(overlap − 1) ahead, as COLMAP."),
+    typer.Option(
+        "--quadratic",
+        help="Sequential pairs: also with those 1, 2, 4, … 2^(overlap − 1) ahead, as COLMAP.",
+        rich_help_panel=PAIRS,
+    ),
 ]
 LoopClosureOption = Annotated[
     int,
@@ -65,15 +98,24 @@ LoopClosureOption = Annotated[
         min=0,
         metavar="N",
         help="Sequential pairs: some images also with the N that look most like them beyond the overlap; 0 = none.",
+        rich_help_panel=PAIRS,
     ),
 ]
 LoopPeriodOption = Annotated[
-    int, typer.Option("--loop-period", min=1, metavar="P", help="With --loop-closure: every Pth image looks for loops.")
+    int,
+    typer.Option(
+        "--loop-period",
+        min=1,
+        metavar="P",
+        help="With --loop-closure: every Pth image looks for loops.",
+        rich_help_panel=PAIRS,
+    ),
 ]
 
-# Of COLMAP.
+# These concern COLMAP.
 CameraModelOption = Annotated[
-    str, typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.")
+    str,
+    typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.", rich_help_panel=COLMAP),
 ]
 MinConfidenceOption = Annotated[
     float | None,
@@ -83,11 +125,14 @@ MinConfidenceOption = Annotated[
         max=1,
         show_default="as the refiner asks",
         help="Least confidence of a refined semi-dense match.",
+        rich_help_panel=MATCHING,
     ),
 ]
-SingleCameraOption = Annotated[bool, typer.Option("--single-camera", help="One camera took all images.")]
+SingleCameraOption = Annotated[
+    bool, typer.Option("--single-camera", help="One camera took all images.", rich_help_panel=COLMAP)
+]
 CameraPerFolderOption = Annotated[
-    bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.")
+    bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.", rich_help_panel=COLMAP)
 ]
 RefinePrincipalPointOption = Annotated[
     bool,
@@ -95,12 +140,20 @@ RefinePrincipalPointOption = Annotated[
         "--refine-principal-point",
         help="Estimate the camera's principal point too, not only focal length and distortion: for many images of a "
         "shared camera.",
+        rich_help_panel=COLMAP,
     ),
 ]
-MapperOption = Annotated[Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=-1, help="Of COLMAP's stages; -1 = all.")]
+MapperOption = Annotated[
+    Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.", rich_help_panel=COLMAP)
+]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=-1, help="Of COLMAP's stages; -1 = all.", rich_help_panel=COLMAP)
+]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Of COLMAP's random choices; the same seed gives the same model.")
+    int,
+    typer.Option(
+        "--seed", min=0, help="Of COLMAP's random choices; the same seed gives the same model.", rich_help_panel=COLMAP
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xfeat_cli.cli.help import App
 from xfeat_cli.cli.options import LoopClosureOption, LoopPeriodOption, OverlapOption, QuadraticOption
 from xfeat_cli.errors import PairsError
 from xfeat_cli.pairing.config import PairConfig, PairKind
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = PairConfig()
 
-app = typer.Typer(no_args_is_help=True, help="Make a list of image pairs to match.")
+app = App(no_args_is_help=True, help="Make a list of image pairs to match.")
 
 SourceArgument = Annotated[
     Path, typer.Argument(metavar="FEATURES.h5|IMAGES", help="A features file, or a folder of photographs.")

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xfeat_cli.cli.help import App
 from xfeat_cli.errors import WeightsError
 
 if TYPE_CHECKING:
     from xfeat_cli.model.weights import WeightsInfo
 
-app = typer.Typer(no_args_is_help=True, help="Weights: list, describe, download, verify.")
+app = App(no_args_is_help=True, help="Weights: list, describe, download, verify.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for programs.")]
 

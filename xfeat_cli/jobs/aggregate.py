@@ -66,12 +66,25 @@ def aggregate(
 ) -> AggregateSummary:
     """Give each image one set of keypoints that all its semi-dense pairs share.
 
-    matches: what `match` made of `features`, semi-dense. keypoints: file to write (`keypoints`, `scores`,
-    `image_size` of each image). output: matches file to write, with `matches0` and `matching_scores0`
-    beside each pair's points. config, options: see `AggregateConfig`.
     Pairs whose images `features` does not name are reported and skipped. A run that was interrupted goes on where it
-    stopped; one with other options or matches is refused unless `overwrite`.
-    Raises UsageError, StoreError.
+    stopped.
+
+    Args:
+        matches: what `match` made of `features`, semi-dense.
+        features: the semi-dense features file.
+        keypoints: the file to write, with `keypoints`, `scores` and `image_size` of each image.
+        output: the matches file to write, with `matches0` and `matching_scores0` beside each pair's points.
+        config: how points become keypoints.
+        overwrite: start again; without it files of other options or matches are refused.
+        listener: told of each pair.
+        **options: fields of `AggregateConfig`, in place of those of `config`.
+
+    Returns:
+        What was done, and how far matches moved.
+
+    Raises:
+        UsageError: the matches are no semi-dense ones, or two files have one name.
+        StoreError: a file cannot be read or written.
     """
     started = time.monotonic()
     config = replace(config or AggregateConfig(), **options)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from xfeat_cli.config import ExtractConfig, Mode
+from xfeat_cli.coordinates import upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
@@ -45,14 +46,28 @@ def extract(
 ) -> Summary:
     """Extract the features of all photographs of a folder into an HDF5 file that hloc reads.
 
-    images: a folder, walked recursively, or one image; image_list: names within the folder, instead of all of it.
-    config, options: see `ExtractConfig`; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
-    masks: folder of `name.jpg.png`, black = ignore. workers: images that are computed at once on a CPU, or decoded at
-    once for GPUs.
-    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped; one with
-    other options, weights or changed images is refused unless `overwrite`. renew: keep the output to what the folder
-    holds now: entries of images that are gone are removed, those of changed images made again.
-    Raises UsageError, WeightsError, StoreError.
+    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped.
+
+    Args:
+        images: a folder, walked recursively, or one image.
+        output: the features file to write.
+        config: how features are made; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
+        image_list: names within the folder, instead of all of it.
+        masks: folder of `name.jpg.png`, black = ignore.
+        workers: images that are computed at once on a CPU, or decoded at once for GPUs.
+        overwrite: start again; without it a file of other options, weights or changed images is refused.
+        renew: keep the output to what the folder holds now: entries of images that are gone are removed, those of
+            changed images made again.
+        listener: told of each image.
+        **options: fields of `ExtractConfig`, in place of those of `config`.
+
+    Returns:
+        What was done, with each image that failed and the reason.
+
+    Raises:
+        UsageError: there is nothing to read, or the options cannot work.
+        WeightsError: the weights are missing or damaged.
+        StoreError: the output cannot be written, or was made with other options.
     """
     started = time.monotonic()
     config = replace(config or ExtractConfig(), **options)
@@ -107,7 +122,8 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "decoding": config.decoding.value,
         "top_k": config.features_per_image,
         "resize": config.resize,
-        "reduction": "dct, area",  # what reduces an image to that size
+        "reduction": "dct, area unrounded",  # what reduces an image to that size
+        "upright": "yes" if config.upright else "no",
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
         "masks": "yes" if masks else "no",
@@ -170,7 +186,7 @@ def _detected_by_workers(
     (xfeat,) = extractors
 
     def work(file: ImageFile) -> tuple[Photo, Features]:
-        photo = read_photo(file, xfeat.config.resize, masks)
+        photo = read_photo(file, xfeat.config.resize, masks, upright=xfeat.config.upright)
         return photo, xfeat.detect_photos([photo])[0]
 
     for file, future in in_order(work, files, workers):
@@ -195,7 +211,7 @@ def _detected_in_batches(
         finally:
             free.put(xfeat)
 
-    photos = _photos(files, extractors[0].config.resize, masks, workers, tally)
+    photos = _photos(files, extractors[0].config, masks, workers, tally)
     batches = _batches(photos, min(xfeat.batch_size for xfeat in extractors))
     with closing(in_order(work, batches, len(extractors))) as done, closing(photos):
         for batch, future in done:
@@ -230,10 +246,14 @@ def _detect(photos: list[Photo], xfeat: XFeat) -> list[Features | ImageError]:
 
 
 def _photos(
-    files: list[ImageFile], resize: int, masks: Path | None, workers: int, tally: Tally
+    files: list[ImageFile], config: ExtractConfig, masks: Path | None, workers: int, tally: Tally
 ) -> Generator[Photo, None, None]:
     """Decoded photographs in the files' order, at most a few ahead."""
-    for file, future in in_order(lambda file: read_photo(file, resize, masks), files, workers):
+
+    def work(file: ImageFile) -> Photo:
+        return read_photo(file, config.resize, masks, upright=config.upright)
+
+    for file, future in in_order(work, files, workers):
         try:
             yield future.result()
         except ImageError as error:
@@ -250,6 +270,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
             "image_mtime_ns": photo.file_mtime_ns,
             "image_digest": photo.digest,
             "mask_digest": photo.mask_digest,
+            "orientation": photo.orientation,
         },
         {"keypoints": {"uncertainty": _uncertainty(photo)}},
     )
@@ -257,7 +278,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
 
 def _uncertainty(photo: Photo) -> float:
     """One pixel of the image that the network saw, in stored-image pixels."""
-    return photo.shown[0] / photo.gray.shape[1]
+    return upright_size(photo.shown, photo.orientation)[0] / photo.gray.shape[1]
 
 
 def _report(photo: Photo, features: Features) -> Report:

@@ -13,12 +13,12 @@ _BYTES = 8
 
 
 def of_options(reader: FeaturesReader) -> str:
-    """Of the options and weights that features were made with: other ones need other matches."""
+    """The digest of the options and weights that features were made with: other ones need other matches."""
     return hashlib.blake2b(_options(reader), digest_size=_BYTES).hexdigest()
 
 
 def of_content(reader: KeypointsReader | MatchesReader) -> str:
-    """Of the options and of each entry's name and attributes, which say what it was made of."""
+    """The digest of the options and of each entry's name and attributes, which say what it was made of."""
     digest = hashlib.blake2b(_options(reader), digest_size=_BYTES)
     for name in reader.names():
         digest.update(repr((name, sorted(reader.entry_attributes(name).items()))).encode())

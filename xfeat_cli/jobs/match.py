@@ -39,13 +39,28 @@ def match(
 ) -> Summary:
     """Match pairs of images whose features are in a file, into an HDF5 file that hloc reads.
 
-    pairs: a file of `name0 name1` lines, or pairs of names. config, options: see `MatchConfig`. Sparse features give
-    indices (`matches0`, `matching_scores0`); semi-dense ones are refined to coordinates (`keypoints0`, `keypoints1`,
-    `scores`). A pair whose image is not in the features file, or whose entry in the output another pair would share, is
-    reported and skipped. A run that was interrupted goes on where it stopped; one with other options or features is
-    refused unless `overwrite`. renew: keep the output to these pairs: entries of other pairs are removed, those of
-    changed images made again.
-    Raises UsageError, PairsError, StoreError, WeightsError.
+    Sparse features give indices (`matches0`, `matching_scores0`). Semi-dense ones are refined to coordinates
+    (`keypoints0`, `keypoints1`, `scores`). A pair whose image is not in the features file, or whose entry in the output
+    another pair would share, is reported and skipped. A run that was interrupted goes on where it stopped.
+
+    Args:
+        pairs: a file of `name0 name1` lines, or pairs of names.
+        features: the features file.
+        output: the matches file to write.
+        config: how features are matched.
+        overwrite: start again; without it a file of other options or features is refused.
+        renew: keep the output to these pairs: entries of others are removed, those of changed images made again.
+        listener: told of each pair.
+        **options: fields of `MatchConfig`, in place of those of `config`.
+
+    Returns:
+        What was done, with each pair that failed and the reason.
+
+    Raises:
+        UsageError: the options cannot work together.
+        PairsError: the list is malformed, or no pair can be matched.
+        StoreError: a file cannot be read or written.
+        WeightsError: the weights are missing or damaged.
     """
     started = time.monotonic()
     config = replace(config or MatchConfig(), **options)

@@ -122,12 +122,9 @@ class Record:
         self.images = str(content.get("images", ""))
         for name, entry in stages.items():
             try:
-                files = (
-                    {file: FileState(**state) for file, state in entry["files"].items()}
-                    if entry["files"] is not None
-                    else None
+                self._entries[name] = Entry(
+                    str(entry["key"]), dict(entry["result"]), [*entry["problems"]], _states(entry["files"])
                 )
-                self._entries[name] = Entry(str(entry["key"]), dict(entry["result"]), [*entry["problems"]], files)
             except (KeyError, TypeError, ValueError, AttributeError):  # of an older version, or damaged
                 continue
 

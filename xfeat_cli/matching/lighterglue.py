@@ -2,7 +2,8 @@
 
 kornia normalises a keypoint as (p − size / 2) / (max(size) / 2), which is right for pixels counted from the corner of
 the image, so ours move by half a pixel on their way in. (The network sees differences of positions only, so a common
-shift changes nothing but keeps points at the border inside kornia's [−1, 1].)
+shift changes nothing but keeps points at the border inside kornia's [−1, 1].) LighterGlue learned from upright
+photographs, so it is given the points where the network saw them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xfeat_cli.coordinates import to_colmap
+from xfeat_cli.coordinates import to_colmap, to_upright, upright_size
 from xfeat_cli.errors import UsageError
 from xfeat_cli.model.lighterglue_state import DERIVED, DESCRIPTOR, HEADS, LAYERS, WIDTH
 from xfeat_cli.types import Features, Matches
@@ -75,8 +76,8 @@ class LighterGlue:
         ]
 
     def _input(self, images: Sequence[Features]) -> dict[str, Any]:
-        sizes = np.array([features.image_size for features in images], np.float32)
-        points = np.stack([to_colmap(features.keypoints) for features in images]).astype(np.float32)
+        sizes = np.array([upright_size(features.image_size, features.orientation) for features in images], np.float32)
+        points = np.stack([to_colmap(_upright_points(features)) for features in images]).astype(np.float32)
         # Points of other tools may lie outside the image, which kornia refuses.
         points = np.clip(points, 0, sizes[:, None])
         descriptors = torch.stack([torch.from_numpy(features.descriptors).float() for features in images])
@@ -85,3 +86,8 @@ class LighterGlue:
             "descriptors": F.normalize(descriptors.to(self._device), dim=2),
             "image_size": torch.from_numpy(sizes).to(self._device),
         }
+
+
+def _upright_points(features: Features) -> np.ndarray:
+    x, y = features.keypoints.T
+    return np.stack(to_upright(x, y, features.image_size, features.orientation), 1)

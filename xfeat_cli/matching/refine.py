@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xfeat_cli.coordinates import offset_from_upright
 from xfeat_cli.model.labels import CENTRE, Labels
 from xfeat_cli.types import Features, FloatArray, Matches, PointMatches
 
@@ -54,6 +55,7 @@ def _move(features: Features, index: np.ndarray, logits: Tensor, labels: Labels)
     """The points (M, 2) of the cells `index` (M,), moved as the logits (M, 64) say; the confidence (M,)."""
     assert features.scales is not None
     offsets, confidence = (part.cpu().numpy() for part in labels.decode(logits))
+    offsets = np.stack(offset_from_upright(offsets[:, 0], offsets[:, 1], features.orientation), 1)
     share = 0.5 if labels is CENTRE else 1.0
     return features.keypoints[index] + share * offsets * features.scales[index, None], confidence
 

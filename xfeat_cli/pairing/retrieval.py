@@ -1,9 +1,9 @@
 """Which images look alike: a global descriptor pooled from local features, and its nearest neighbours.
 
-No second network. Local descriptors are sorted by the nearest of a few words. Of each word is kept how many of an
-image's descriptors it has (the root of their share), and in which direction from it they lie (VLAD with
-intra-normalisation: Arandjelović and Zisserman, 2013); of both, less what all images have in common, the axes along
-which the images differ most. Words and axes are learned from a sample of the collection itself.
+It needs no second network. Local descriptors are sorted by the nearest of a few words. Each word keeps how many of an
+image's descriptors it has (the root of their share) and in which direction from it they lie (VLAD with
+intra-normalisation: Arandjelović and Zisserman, 2013). What all images have in common is taken away, and the rest is
+kept along the axes on which the images differ most. Words and axes are learned from a sample of the collection itself.
 """
 
 from __future__ import annotations

@@ -196,7 +196,8 @@ class FeaturesReader(_ImagesReader):
     def load(self, name: str) -> Features:
         """Features of an image. keypoints float32; descriptors (N, D) float16 or float32 as stored.
 
-        Scores that are not stored are 1; an image size that is not stored is (0, 0).
+        Scores that are not stored are 1; an image size that is not stored is (0, 0); an orientation that is not stored,
+        or is none, is 1.
 
         Raises KeyError when there is no such image, StoreError when its entry is damaged.
         """
@@ -209,7 +210,12 @@ class FeaturesReader(_ImagesReader):
             descriptors=np.ascontiguousarray(self._array(name, "descriptors", "f", None, n).T),
             image_size=size,
             scales=self._array(name, "scales", "f", n).astype(np.float32, copy=False) if semi_dense else None,
+            orientation=self._orientation(name),
         )
+
+    def _orientation(self, name: str) -> int:
+        stated = python_attributes(self._h5[name]).get("orientation")
+        return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
 
 
 class KeypointsReader(_ImagesReader):

@@ -71,7 +71,7 @@ def read_kept(files: Sequence[ImageFile], longest: int, report: Callable[[str], 
 
     def read(file: ImageFile) -> Kept | str:
         try:
-            photo = read_photo(file, longest)
+            photo = read_photo(file, longest, upright=False)
         except ImageError as error:
             return f"left out: {error}"
         if min(photo.gray.shape) < MIN_SIDE:

@@ -62,11 +62,26 @@ def train(
     observer: Observer | None = None,
     **options: Any,
 ) -> Trained:
-    """Train weights on folders of photographs and write them to `output`, a .safetensors file.
+    """Train weights on folders of photographs and write them to a .safetensors file.
 
-    config, options: see `TrainConfig`. Beside the output, the folder `OUTPUT.training` holds the checkpoint, from which
-    the same call goes on after an interruption, the history (CSV) and its curves (PNG). A run of other options or
-    photographs is refused unless `overwrite`. Raises UsageError, WeightsError, TrainingError.
+    The folder `OUTPUT.training` beside the output holds the checkpoint, from which the same call goes on after an
+    interruption, the history (CSV) and its curves (PNG).
+
+    Args:
+        images: folders of photographs.
+        output: the weights file to write.
+        config: how weights are trained.
+        overwrite: start again; without it a run of other options or photographs is refused.
+        observer: told of each step and each validation.
+        **options: fields of `TrainConfig`, in place of those of `config`.
+
+    Returns:
+        The steps that were made, and the accuracy of the weights that were written.
+
+    Raises:
+        UsageError: the options cannot work together, or there are too few photographs.
+        WeightsError: the weights to start from, or the teacher's, are missing or damaged.
+        TrainingError: the run cannot go on.
     """
     config = replace(config or TrainConfig(), **options)
     output = Path(output)
