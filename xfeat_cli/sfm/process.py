@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any, TypeVar
@@ -59,14 +60,19 @@ def in_child(
             )
         except OSError as error:
             raise SfmError(f"no process can be started for {doing} ({error.strerror or error})") from None
+        assert child.stdin is not None
         messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-        threading.Thread(target=_read, args=(child.stdout, messages), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(child.stdout, messages), daemon=True)
+        reader.start()
         try:
-            _ask(child, work, arguments)
+            _ask(child.stdin, work, arguments)
             kind, value = _answer(messages, listen, tick)
         finally:
             child.kill()
             code = child.wait()
+            with suppress(OSError):
+                child.stdin.close()
+            reader.join()
         if kind == "result":
             return value  # type: ignore[no-any-return]
         if kind == "raised":
@@ -75,14 +81,11 @@ def in_child(
         raise _failure(place, doing, value or f"it ended with {_ending(code)}", log.read().decode("utf-8", "replace"))
 
 
-def _ask(child: subprocess.Popen[bytes], work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    assert child.stdin is not None
-    try:
-        pickle.dump(sys.path, child.stdin)
-        pickle.dump((work, arguments), child.stdin)
-        child.stdin.flush()
-    except BrokenPipeError:
-        pass  # it has ended: there will be no answer
+def _ask(stream: IO[bytes], work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    with suppress(BrokenPipeError):  # it has ended: there will be no answer
+        pickle.dump(sys.path, stream)
+        pickle.dump((work, arguments), stream)
+        stream.flush()
 
 
 def _read(stream: IO[bytes], messages: SimpleQueue[tuple[str, Any]]) -> None:
@@ -125,15 +128,14 @@ def _failure(place: Path, doing: str, reason: str, log: str) -> SfmError:
         return SfmError(f"{place}: another program has the database open; close it, then run the same command again")
     if "bad_alloc" in told:
         return SfmError(f"there is too little memory for {doing}; free some, or give fewer images or threads")
-    lines = [line for line in map(_without_place, log.splitlines()) if line]
+    printed = log.split("*** Aborted")[0]  # then comes the stack
+    lines = [line for line in map(_without_place, printed.splitlines()) if line]
     detail = lines[-1] if reason.startswith("it ended") and lines else reason
     return SfmError(f"COLMAP failed while {doing} ({' '.join(detail.split())[:300]}); run the same command again")
 
 
 def _without_place(line: str) -> str:
-    """A line of COLMAP's log without time, thread and place in its source; empty for those of stacks."""
-    if re.match(r"\s*@|\*\*\*", line):
-        return ""
+    """A line of COLMAP's log without time, thread and place in its source."""
     return re.sub(r"^[IWEF]\d{8} [\d:.]+ +\d+ \S+\] ", "", line).strip()
 
 
