@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xfeat_cli.cli.interrupts import advising
 from xfeat_cli.cli.options import DeviceOption, QuietOption
 from xfeat_cli.config import Precision
-from xfeat_cli.errors import UsageError
+from xfeat_cli.errors import UsageError, one_line
 from xfeat_cli.training.config import ADAPTING_LEARNING_RATE, LEARNING_RATE, LossWeights, Part, TrainConfig
 
 if TYPE_CHECKING:
@@ -125,7 +127,8 @@ def train(
     from xfeat_cli.training.run import train as run
 
     console = TrainConsole(quiet)
-    try:
+    advice = f"the same command goes on from the last checkpoint of {one_line(str(out))}"
+    with advising(advice), closing(console):
         result = run(
             images,
             out,
@@ -155,12 +158,6 @@ def train(
             precision=precision,
             seed=seed,
         )
-    except KeyboardInterrupt:
-        console.close()
-        typer.echo(f"xfeat: interrupted; the same command goes on from the last checkpoint of {out}", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        console.close()
     typer.echo(f"{result.output}: {result.steps} steps in {result.seconds / 60:.1f} minutes", err=True)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from xfeat_cli.errors import TrainingError, UsageError
 from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.scene import Scene
 from xfeat_cli.evaluation.warps import WarpAccuracy, evaluate_warps
+from xfeat_cli.files import FileKind, check_output
 from xfeat_cli.machine.devices import resolve_device
 from xfeat_cli.machine.memory import keep_freed_memory
 from xfeat_cli.machine.processor import has_bf16_tiles, usable_cores
@@ -27,6 +30,7 @@ from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL, XFeatNetwork
 from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.sfm.tracks import read_views
+from xfeat_cli.store.lock import OutputLock
 from xfeat_cli.training import checkpoint, parallel
 from xfeat_cli.training.config import TrainConfig
 from xfeat_cli.training.corners import corner_probabilities
@@ -89,7 +93,27 @@ def train(
     device = resolve_device(config.device)
     precision = _precision(config.precision, device)
     processes = _processes(config, device)
-    folder = _folder(output, overwrite)
+    folder = _folder(output, config, overwrite)
+    try:
+        lock = OutputLock(output)
+    except OSError as error:
+        raise TrainingError(f"{output} cannot be written ({error.strerror or error})") from None
+    with lock:
+        return _train(images, output, folder, config, overwrite, observer, device, precision, processes)
+
+
+def _train(
+    images: Sequence[str | Path],
+    output: Path,
+    folder: Path,
+    config: TrainConfig,
+    overwrite: bool,
+    observer: Observer,
+    device: torch.device,
+    precision: Precision,
+    processes: int,
+) -> Trained:
+    """The run, once nobody else writes its output. An old checkpoint stays until all inputs have been read."""
     scene = Scene(Path(config.scene)) if config.scene is not None else None
     views = read_views(Path(config.multi_view)) if config.multi_view is not None else []
     most_views = min(len(views), round(config.max_photos * config.multi_view_share))
@@ -104,6 +128,8 @@ def train(
             views, Path(config.multi_view_images), config.photo_size, most_views, config.seed, never, observer.note
         )
     settings = _settings(config, photos, tracks, precision, processes)
+    if overwrite:
+        (folder / checkpoint.FILE).unlink(missing_ok=True)
     saved = _resumable(folder, settings)
     observer.note(
         f"{len(learned)} photographs to learn from, {len(held_out)} to validate on; {device}, {precision.value}, "
@@ -180,13 +206,13 @@ def _processes(config: TrainConfig, device: torch.device) -> int:
     return config.processes or max(1, min(usable_cores(), config.batch // 2))
 
 
-def _folder(output: Path, overwrite: bool) -> Path:
+def _folder(output: Path, config: TrainConfig, overwrite: bool) -> Path:
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: weights are written as .safetensors; give the output such a name")
     folder = output.with_name(output.name + ".training")
-    if overwrite:
-        (folder / checkpoint.FILE).unlink(missing_ok=True)
-    elif output.exists():
+    named = (weights.locate(name) for name in (config.init, config.teacher) if name is not None)
+    check_output(output, FileKind.SAFETENSORS, named)
+    if output.exists() and not overwrite:
         raise UsageError(f"{output} exists; overwrite=True trains it anew, another output keeps it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -319,6 +345,15 @@ class _joined:
 
 def _work(work: _Work, rank: int, meeting_file: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     parallel.join(rank, work.processes, meeting_file)
     work.trainer(rank).run(lambda report: None)
     parallel.leave()
+
+
+def _end_with_parent() -> None:
+    """However the first process ends, none of its helpers may go on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
