@@ -323,6 +323,8 @@ def _write(pictures: Iterator[tuple[str, Picture]], source: Path, output: Path |
             raise UsageError(f"{output} is one file, and there are more pictures; give a folder with -o")
         path = name_for(name)
         try:
+            if not single and output is not None:
+                output.mkdir(parents=True, exist_ok=True)
             with whole_file(path, FileKind.PNG, [source]) as file:
                 file.write(as_png(picture))
         except OSError as error:
