@@ -102,7 +102,7 @@ class _Viewer:
             raise UsageError(f"{source} holds {held}; give features, keypoints or matches")
         if source.suffix.lower() in SUFFIXES:
             return self._photograph()
-        if kind is FileKind.TEXT:
+        if kind in (FileKind.TEXT, FileKind.PAIRS):
             return self._pairs()
         raise UsageError(
             f"{source} holds {kind.value}; give features, matches, a list of pairs, a model or a photograph"
