@@ -31,12 +31,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"config", "coordinates", "errors", "files", "machine", "native", "types", "version"},
     "matching": {"config", "coordinates", "errors", "machine", "model", "native", "types"},
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
+    "refinement": {"config", "coordinates", "types"},
     "pairing": {"config", "errors", "files", "images", "photo_names", "store", "types"},
     "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
     "jobs": {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
-        *("photo_names", "sfm", "store", "types", "xfeat"),
+        *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
     },
+    "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
@@ -54,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
         *("jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        "scale",
     },
     "__main__": {"cli"},
 }
@@ -77,7 +80,7 @@ OWNERS = {
     "openvino": {"model.openvino_network"},
     "PIL": {"decoding", "demo", "pairing.positions"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
-    | {"evaluation.chart", "evaluation.opencv_features"},
+    | {"evaluation.chart", "evaluation.opencv_features", "refinement"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},

@@ -25,8 +25,10 @@ from xfeat_cli.cli import (
     inspect,
     interrupts,
     match,
+    merge,
     pair_kinds,
     pairs,
+    refine,
     sfm,
     train,
     weights,
@@ -47,6 +49,8 @@ app.command("match-pairs", help="The same as `match`.")(match.match)
 for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
     pairs.app.command()(_kind)
 app.add_typer(pairs.app, name="pairs")
+app.command("refine")(refine.refine)
+app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)

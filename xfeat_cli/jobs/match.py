@@ -13,6 +13,7 @@ from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError
 from xfeat_cli.jobs.matchers import MATCHERS
 from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
+from xfeat_cli.jobs.ordering import in_squares
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.memory import give_back_freed_memory
@@ -82,7 +83,7 @@ def match(
                 _forget(pair, store)
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
-            with Writer() as writer, closing(matcher.match(_in_reading_order(todo))) as matched:
+            with Writer() as writer, closing(matcher.match(in_reading_order(todo))) as matched:
                 for number, (pair, found) in enumerate(matched, 1):
                     if number % _PAIRS_BETWEEN_TRIMS == 0:
                         give_back_freed_memory()
@@ -154,17 +155,9 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
     return todo, done
 
 
-def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
+def in_reading_order(pairs: list[Pair]) -> list[Pair]:
     """In squares of so few images that all of them stay in memory: each is read once a square, not once a pair."""
-    side = SHARED_IMAGES // 2
-    names = dict.fromkeys(name for pair in pairs for name in pair)
-    rank = {name: number for number, name in enumerate(names)}
-
-    def place(pair: Pair) -> tuple[int, ...]:
-        row, column = rank[pair[0]], rank[pair[1]]
-        return row // side, column // side, row, column
-
-    return sorted(pairs, key=place)
+    return in_squares(pairs, SHARED_IMAGES // 2)
 
 
 def _digest(reader: FeaturesReader, name: str) -> str:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, multiprocessing
 
-from xfeat_cli.config import Precision
+from xfeat_cli.config import ExtractConfig, Precision
 from xfeat_cli.errors import TrainingError, UsageError
 from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.scene import Scene
@@ -32,12 +32,13 @@ from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.sfm.tracks import read_views
 from xfeat_cli.store.lock import OutputLock
 from xfeat_cli.training import checkpoint, parallel
-from xfeat_cli.training.config import TrainConfig
+from xfeat_cli.training.config import KeypointTarget, TrainConfig
 from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.history import History
 from xfeat_cli.training.loop import Observer, StepReport, Trainer
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
 from xfeat_cli.training.step import Guides
+from xfeat_cli.training.symmetric import symmetric_probabilities
 from xfeat_cli.training.tracks import Tracks, load_tracks
 from xfeat_cli.version import __version__
 
@@ -210,7 +211,7 @@ def _folder(output: Path, config: TrainConfig, overwrite: bool) -> Path:
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: weights are written as .safetensors; give the output such a name")
     folder = output.with_name(output.name + ".training")
-    named = (weights.locate(name) for name in (config.init, config.teacher) if name is not None)
+    named = (weights.locate(name) for name in (config.init, *config.taught_by) if name is not None)
     check_output(output, FileKind.SAFETENSORS, named)
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists; overwrite=True trains it anew, another output keeps it")
@@ -232,9 +233,10 @@ def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precis
         told |= {"multi_view_photos": len(tracks.photos), "multi_view_digest": tracks.digest()}
     told |= {"precision": precision.value, "processes": processes, "photos": len(photos), "digest": photos.digest()}
     told["learning_rate"] = config.peak_learning_rate
-    for name in ("init", "teacher"):
-        if told[name] is not None:
-            told[f"{name}_sha256"] = weights.load(told[name]).info.sha256
+    told["teachers"] = list(config.taught_by)
+    told["teachers_sha256"] = [weights.load(name).info.sha256 for name in config.taught_by]
+    if config.init is not None:
+        told["init_sha256"] = weights.load(config.init).info.sha256
     return json.dumps(told, sort_keys=True)
 
 
@@ -288,16 +290,27 @@ class _Work:
 
 
 def _guides(config: TrainConfig, device: torch.device) -> Guides:
-    if config.teacher is not None:
-        teacher = _frozen(config.teacher, device)
-        return Guides(_detector(teacher), teacher)
-    if config.init is not None:
-        return Guides(_detector(_frozen(config.init, device)))
-    return Guides(corner_probabilities)
+    teachers = [_frozen(name, device) for name in config.taught_by]
+    head = teachers[0] if teachers else None if config.init is None else _frozen(config.init, device)
+    if head is None:
+        return Guides(corner_probabilities)
+    return Guides(_detector(head), teachers, _keypoint_target(config.keypoint_target, head))
+
+
+def _logits(network: XFeatNetwork) -> Callable[[Tensor], Tensor]:
+    return lambda image: network.keypoint_head(F.pixel_unshuffle(image, CELL)).float()
 
 
 def _detector(network: XFeatNetwork) -> Callable[[Tensor], Tensor]:
-    return lambda image: torch.softmax(network.keypoint_head(F.pixel_unshuffle(image, CELL)), 1)
+    logits = _logits(network)
+    return lambda image: torch.softmax(logits(image), 1)
+
+
+def _keypoint_target(target: KeypointTarget, network: XFeatNetwork) -> Callable[[Tensor], Tensor] | None:
+    if target is KeypointTarget.HEAD:
+        return None
+    grids = ExtractConfig().grids
+    return lambda image: symmetric_probabilities(_logits(network), image, grids)
 
 
 def _frozen(name: str, device: torch.device) -> XFeatNetwork:
