@@ -11,6 +11,7 @@ from typing import Any
 
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
+from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.matchers import MATCHERS
 from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
@@ -126,7 +127,7 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
         done.append(pair)
         attributes = store.attributes(pair_name(*names))
         for i, name in enumerate(names):
-            if attributes.get(f"digest{i}") != _digest(reader, name):
+            if attributes.get(f"digest{i}") != fingerprint.of_image(reader, name):
                 raise ProvenanceError(
                     f"{store.path} holds matches of another version of {name}; use overwrite=True to start again"
                 )
@@ -144,11 +145,6 @@ def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
         return row // side, column // side, row, column
 
     return sorted(pairs, key=place)
-
-
-def _digest(reader: FeaturesReader, name: str) -> str:
-    """What the image was when its features were made; empty for features of other tools."""
-    return str(reader.entry_attributes(name).get("image_digest", ""))
 
 
 def _names(pair: Pair) -> dict[str, str]:
