@@ -5,6 +5,7 @@
 # make accuracy   pose AUC of default against reference decoding on SCENE (images/, cameras.json, pairs.txt)
 # make retrieval  recall of true pairs at 10 among SCENES mixed (a scene: images/, pairs.txt; a plain folder: all overlap)
 # make test-slow  the longer checks: random kills, half-pixel self-test of reconstructions
+# make sanitize   build the native library with address and undefined-behaviour sanitizers, run its tests, build it again
 # make lint / make format / make clean
 
 PYTHON ?= python3
@@ -18,31 +19,27 @@ SCENE ?= $(DEMO)
 WEIGHTS ?= default
 SCENES ?= ../shared/data/strecha/fountain-P11 ../shared/data/strecha/castle-P19 ../shared/data/sceaux
 
-.PHONY: demo test test-slow bench bench-gpu accuracy retrieval lint format clean
+.PHONY: sanitize demo test test-slow bench bench-gpu accuracy retrieval lint format clean
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt $(wildcard native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
 	touch $@
 
 demo: $(VENV)/.ready
-	mkdir -p $(OUT)
 ifeq ($(IMAGES),)
 	test -f $(DEMO)/cameras.json || $(BIN)/xfeat demo $(DEMO)
-	$(BIN)/xfeat extract $(DEMO)/images $(OUT)/features.h5
-else
-	$(BIN)/xfeat extract '$(IMAGES)' $(OUT)/features.h5
-endif
-	$(BIN)/xfeat pairs exhaustive $(OUT)/features.h5 -o $(OUT)/pairs.txt
-	$(BIN)/xfeat match $(OUT)/pairs.txt --features $(OUT)/features.h5 --output $(OUT)/matches.h5
-	$(BIN)/xfeat inspect $(OUT)/matches.h5
-ifeq ($(IMAGES),)
 	$(BIN)/xfeat sfm $(DEMO)/images $(OUT) --single-camera
 	$(BIN)/xfeat eval sfm $(OUT)/sparse/0 $(DEMO)/cameras.json
 else
-	-$(BIN)/xfeat sfm '$(IMAGES)' $(OUT)
+	$(BIN)/xfeat sfm '$(IMAGES)' $(OUT) || test $$? = 1
 endif
+	$(BIN)/xfeat inspect $(OUT)/matches.h5
+	@echo
+	@echo 'Look at: $(OUT)/sparse/0 (a COLMAP model), $(OUT)/features.h5 and $(OUT)/matches.h5'
+	@echo 'Call the tool as $(BIN)/xfeat, or run ". $(BIN)/activate" once and call xfeat.'
+	@echo 'Next: $(BIN)/xfeat sfm YOUR_PHOTOS/ out/'
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -58,6 +55,13 @@ test: lint
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
+
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+sanitize: $(VENV)/.ready
+	$(BIN)/python native/build.py $(SANITIZERS)
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	  $(BIN)/python -m pytest tests/native/test_functions.py; status=$$?; $(BIN)/python native/build.py && exit $$status
 
 bench: $(VENV)/.ready
 	$(BIN)/xfeat bench $(BENCH)

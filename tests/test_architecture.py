@@ -21,25 +21,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"errors"},
     "cameras": {"errors", "files"},
     "canvas": {"errors", "files"},
-    "decoding": {"coordinates", "errors", "types"},
-    "images": {"coordinates", "decoding", "errors", "types"},
+    "decoding": {"coordinates", "errors", "native", "types"},
+    "photo_names": set(),
+    "images": {"coordinates", "decoding", "errors", "files", "photo_names", "types"},
     "store": {"errors", "files", "types", "version"},
     "inspection": {"errors", "store"},
+    "native": set(),
     "machine": {"config", "errors"},
-    "model": {"config", "coordinates", "errors", "files", "machine", "types", "version"},
-    "matching": {"config", "coordinates", "errors", "machine", "model", "types"},
+    "model": {"config", "coordinates", "errors", "files", "machine", "native", "types", "version"},
+    "matching": {"config", "coordinates", "errors", "machine", "model", "native", "types"},
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
-    "pairing": {"config", "errors", "files", "images", "store", "types"},
+    "refinement": {"config", "coordinates", "types"},
+    "pairing": {"config", "errors", "files", "images", "photo_names", "store", "types"},
     "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
     "jobs": {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
-        *("sfm", "store", "types", "xfeat"),
+        *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
     },
+    "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
-        *("cameras", "config", "coordinates", "errors", "images", "matching", "model", "pairing", "sfm", "store"),
-        *("synthesis", "types", "xfeat"),
+        *("cameras", "canvas", "config", "coordinates", "errors", "files", "images", "machine", "matching", "model"),
+        *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "training": {
         *("canvas", "config", "coordinates", "decoding", "errors", "evaluation", "files", "images", "machine", "model"),
@@ -52,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
         *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        "scale",
     },
     "__main__": {"cli"},
 }
@@ -74,7 +79,8 @@ OWNERS = {
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
     "PIL": {"decoding", "demo", "pairing.positions"},
-    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"},
+    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
+    | {"evaluation.chart", "evaluation.opencv_features", "refinement"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},
@@ -208,6 +214,7 @@ def test_the_public_names() -> None:
         "PairConfig",
         "PointMatches",
         "SfmConfig",
+        "TrainConfig",
         "VerificationConfig",
         "XFeat",
         "XFeatError",
@@ -215,6 +222,7 @@ def test_the_public_names() -> None:
         "extract",
         "match",
         "reconstruct",
+        "train",
     ]
     for name in xfeat_cli.__all__:
         assert getattr(xfeat_cli, name).__name__ == name

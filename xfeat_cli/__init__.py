@@ -27,6 +27,8 @@ _HOMES = {
     "VerificationConfig": "xfeat_cli.sfm.config",
     "MappingConfig": "xfeat_cli.sfm.config",
     "SfmConfig": "xfeat_cli.sfm.config",
+    "TrainConfig": "xfeat_cli.training.config",
+    "train": "xfeat_cli.training.run",
     "XFeatError": "xfeat_cli.errors",
 }
 
@@ -41,6 +43,7 @@ __all__ = [
     "PairConfig",
     "PointMatches",
     "SfmConfig",
+    "TrainConfig",
     "VerificationConfig",
     "XFeat",
     "XFeatError",
@@ -48,6 +51,7 @@ __all__ = [
     "extract",
     "match",
     "reconstruct",
+    "train",
 ]
 
 if TYPE_CHECKING:
@@ -59,6 +63,8 @@ if TYPE_CHECKING:
     from xfeat_cli.jobs.sfm import reconstruct
     from xfeat_cli.pairing.config import PairConfig
     from xfeat_cli.sfm.config import AggregateConfig, CameraConfig, MappingConfig, SfmConfig, VerificationConfig
+    from xfeat_cli.training.config import TrainConfig
+    from xfeat_cli.training.run import train
     from xfeat_cli.types import Features, Matches, PointMatches
     from xfeat_cli.xfeat import XFeat
 

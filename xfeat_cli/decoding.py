@@ -13,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from xfeat_cli.coordinates import AS_STORED, is_orientation, stored_pixels
 from xfeat_cli.errors import ImageError
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import library
 from xfeat_cli.types import FloatArray
 
 _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -149,14 +151,17 @@ def to_gray(pixels: npt.NDArray, longest: int = 0) -> FloatArray:
         raise ImageError(f"an image must have shape (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
     full_scale = _full_scale(pixels)
     coloured = pixels.ndim == 3 and pixels.shape[2] >= 3
-    total = _sum_of_colours(pixels) if coloured else pixels.reshape(*pixels.shape[:2], -1)[..., 0]
-    if total.dtype == np.float64:
-        total = total.astype(np.float32)
-    if longest and max(total.shape) > longest:
-        scale = longest / max(total.shape)
-        height, width = (max(1, round(side * scale)) for side in total.shape)
+    size = pixels.shape[:2]
+    scale = min(1, longest / max(size)) if longest else 1
+    height, width = (max(1, round(side * scale)) for side in size)
+    loaded = library()
+    if loaded is not None and pixels.dtype == np.uint8:
+        return native.reduce_gray(loaded, pixels, height, width)
+    total = _sum_of_colours(pixels) if coloured else pixels.reshape(*size, -1)[..., 0]
+    total = total.astype(np.float32, copy=False)
+    if (height, width) != size:
         total = cv2.resize(total, (width, height), interpolation=cv2.INTER_AREA)
-    return total.astype(np.float32) * np.float32(1 / (full_scale * (3 if coloured else 1)))
+    return total * np.float32(1 / (full_scale * (3 if coloured else 1)))
 
 
 def _sum_of_colours(pixels: npt.NDArray) -> npt.NDArray:

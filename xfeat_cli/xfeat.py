@@ -24,20 +24,28 @@ from xfeat_cli.matching.lighterglue import LighterGlue
 from xfeat_cli.matching.nearest import mutual_nearest
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, reference, weights
+from xfeat_cli.model.backends import DTYPES
 from xfeat_cli.model.decode import Decoded
 from xfeat_cli.model.download import MATCHER_WEIGHTS
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import DTYPES, Runtime
+from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.types import Features, Matches, PointMatches
 
 
 class XFeat:
-    """The network with its weights, ready to detect.
+    """The network with its weights, ready to detect and to match.
 
-    `XFeat()` uses the shipped weights and every default of `ExtractConfig`; `XFeat(top_k=2000, mode="semi-dense")`
-    changes some. runtime: a network to use instead of the one that weights, device, precision and backend describe.
-    Raises WeightsError, UsageError.
+    `XFeat()` uses the shipped weights and every default; `XFeat(top_k=2000, mode="semi-dense")` changes some.
+
+    Args:
+        config: how features are made.
+        runtime: a network to use instead of the one that weights, device, precision and backend describe.
+        **options: fields of `ExtractConfig`, in place of those of `config`.
+
+    Raises:
+        WeightsError: the weights are missing, damaged, or lack the refiner that semi-dense features need.
+        UsageError: an option is out of its range, or the device is not there.
     """
 
     def __init__(self, config: ExtractConfig | None = None, *, runtime: Runtime | None = None, **options: Any) -> None:
@@ -59,12 +67,21 @@ class XFeat:
     @overload
     def detect(self, images: Sequence[npt.NDArray]) -> list[Features]: ...
     def detect(self, images: npt.NDArray | Sequence[npt.NDArray]) -> Features | list[Features]:
-        """Features of one image, or of each image of a batch (a sequence, or an array (B, H, W, 3)).
+        """Features of one image, or of each image of a batch.
 
-        An image is (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or float in [0, 1]. The result for an image does not
-        depend on the others. Keypoints are (x, y) pixels of the given image. Raises ImageError.
+        The result for an image does not depend on the others. On a CPU an image has one thread, and several images
+        share the cores.
 
-        On a CPU an image has one thread, and several images share the cores.
+        Args:
+            images: (H, W), (H, W, 3) or (H, W, 4), uint8, uint16, or float in [0, 1]; or a sequence of such images, or
+                an array (B, H, W, 3).
+
+        Returns:
+            Features whose keypoints are (x, y) pixels of the given image, (0, 0) at the centre of its top-left pixel;
+            a list of them for a batch.
+
+        Raises:
+            ImageError: an image has another shape or type, or is too large for the GPU.
         """
         if isinstance(images, np.ndarray) and images.ndim < 4:
             return self.detect_photos([_photo(0, images, self.config.resize)])[0]
@@ -83,10 +100,20 @@ class XFeat:
     def match(
         self, features0: Features, features1: Features, config: MatchConfig | None = None, **options: Any
     ) -> Matches | PointMatches:
-        """Match the features of two images as `xfeat match` does, by all of `MatchConfig`.
+        """Match the features of two images as `xfeat match` does.
 
-        Sparse features give indices, by mutual nearest neighbours or by LighterGlue; semi-dense ones are refined at
-        both ends. device and precision: `auto` are those of this XFeat's network. Raises UsageError, WeightsError.
+        Args:
+            features0, features1: what `detect` or a features file gave; both sparse, or both semi-dense.
+            config: how features are matched; the device and precision `auto` are those of this XFeat's network.
+            **options: fields of `MatchConfig`, in place of those of `config`.
+
+        Returns:
+            Indices of sparse features, by mutual nearest neighbours or by LighterGlue; coordinates of semi-dense ones,
+            refined at both ends.
+
+        Raises:
+            UsageError: the options cannot work together, or kornia is missing.
+            WeightsError: the weights lack a refiner, or cannot be read.
         """
         config = replace(config or MatchConfig(), **options)
         device = self.runtime.device if config.device == "auto" else resolve_device(config.device)

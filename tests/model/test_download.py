@@ -196,7 +196,7 @@ def test_pauses_grow_and_are_kept(server: Server, entry: download.Download, monk
 
 def test_silent_server_times_out(server: Server, entry: download.Download) -> None:
     over = threading.Event()
-    server.answers = [lambda handler: over.wait(10) and None]
+    server.answers = [lambda handler: over.wait(10) and None]  # type: ignore[list-item]
     try:
         with pytest.raises(WeightsError, match=r"2 tries failed: .*timed out"):
             _fetch(entry, timeout_s=0.05, pauses_s=(0.0,))

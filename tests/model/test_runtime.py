@@ -10,8 +10,9 @@ from xfeat_cli.errors import UsageError, WeightsError
 from xfeat_cli.machine import devices
 from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_precision
 from xfeat_cli.model import openvino_network
+from xfeat_cli.model.backends import resolve_backend
 from xfeat_cli.model.network import Refiner, XFeatNetwork
-from xfeat_cli.model.runtime import Runtime, resolve_backend
+from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.model.torch_network import folded_network
 from xfeat_cli.model.weights import Weights, WeightsInfo
 

@@ -85,7 +85,8 @@ def test_a_run_writes_weights_that_load_and_describe_themselves(photos_folder: P
     folder = tmp_path / "mine.safetensors.training"
     assert not (folder / checkpoint.FILE).exists()
     assert (folder / VALIDATIONS).read_text().count("\n") == 3
-    assert Image.open(folder / CURVES).size[0] > 300
+    with Image.open(folder / CURVES) as curves:
+        assert curves.size[0] > 300
 
 
 def test_a_resumed_run_equals_one_that_was_not_interrupted(photos_folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ Observations = dict[str, dict[int, tuple[float, float]]]
 def write_model(folder: Path, size: tuple[int, int], observations: Observations) -> Path:
     """A COLMAP model in text, whose poses and points mean nothing."""
     folder.mkdir()
-    images, tracks = [], {}
+    images: list[str] = []
+    tracks: dict[int, list[str]] = {}
     for number, (name, seen) in enumerate(observations.items(), 1):
         images.append(f"{number} 1 0 0 0 0 0 0 1 {name}")
         images.append(" ".join(f"{x + 0.5} {y + 0.5} {point}" for point, (x, y) in seen.items()))

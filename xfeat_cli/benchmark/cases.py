@@ -31,9 +31,10 @@ from xfeat_cli.machine.threads import in_order
 from xfeat_cli.matching.nearest import mutual_nearest, nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, weights
+from xfeat_cli.model.backends import DTYPES, resolve_backend
 from xfeat_cli.model.network import DESCRIPTOR_DIM
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import DTYPES, Runtime, resolve_backend
+from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.pairing.lists import exhaustive
 from xfeat_cli.store.reader import FeaturesReader
 from xfeat_cli.store.writer import Store

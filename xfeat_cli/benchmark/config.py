@@ -97,6 +97,6 @@ class GrowthConfig:
 
     @property
     def sizes(self) -> dict[Curve, tuple[int, ...]]:
-        """Of the curves to measure."""
+        """The sizes of the curves to measure."""
         every = dict(zip(Curve, (self.images, self.megapixels, self.pairs, self.keypoints), strict=True))
         return {curve: every[curve] for curve in self.curves}

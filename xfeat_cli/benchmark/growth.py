@@ -35,7 +35,7 @@ _SIZED_IMAGES = 4
 _KEYPOINTS = 1024
 _KEYPOINT_IMAGES = 7
 _SHARED_KEYPOINTS = 0.3
-"""Of two images' synthetic descriptors, the share that are noisy copies of each other."""
+"""The share of two images' synthetic descriptors that are noisy copies of each other."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 62, 62, 24, 46
 _TITLE = 40
 _SMALL = 0.42
 _MARGIN = 0.12
-"""Of a panel's range, left free at both ends."""
+"""The share of a panel's range that stays free at both ends."""
 _LEAST_RANGE = math.log10(4)
 """A flat curve shall look flat: a panel spans at least a factor of four."""
 

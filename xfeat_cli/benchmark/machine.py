@@ -14,9 +14,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from xfeat_cli.config import Precision
+from xfeat_cli.model.backends import DTYPES
 from xfeat_cli.model.decode import semi_dense_sizes
 from xfeat_cli.model.network import DESCRIPTOR_DIM, STRIDE, Refiner, XFeatNetwork
-from xfeat_cli.model.runtime import DTYPES
 from xfeat_cli.version import __version__
 
 _PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
@@ -90,12 +90,12 @@ def semi_dense_gflop(height: int, width: int) -> float:
 
 
 def match_gflop(count0: int, count1: int) -> float:
-    """Of one product of all descriptors."""
+    """The work of one product of all descriptors."""
     return 2e-9 * count0 * count1 * DESCRIPTOR_DIM
 
 
 def refine_gflop(matches: int) -> float:
-    """Of refining the given number of matches at one end."""
+    """The work of refining that many matches at one end."""
     return 2e-9 * matches * sum(p.numel() for p in Refiner().parameters() if p.ndim == 2)
 
 

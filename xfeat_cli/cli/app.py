@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -13,6 +14,7 @@ from xfeat_cli.cli import (
     bench,
     colmap,
     demo,
+    eval_homography,
     eval_mirror,
     eval_pairs,
     eval_sfm,
@@ -21,16 +23,19 @@ from xfeat_cli.cli import (
     evaluate,
     extract,
     inspect,
+    interrupts,
     match,
+    merge,
     pair_kinds,
     pairs,
+    refine,
     sfm,
     train,
     weights,
 )
 from xfeat_cli.cli.help import App
-from xfeat_cli.cli.wording import in_options, one_line
-from xfeat_cli.errors import XFeatError
+from xfeat_cli.cli.wording import in_options
+from xfeat_cli.errors import XFeatError, one_line
 from xfeat_cli.version import __version__
 
 app = App(
@@ -44,6 +49,8 @@ app.command("match-pairs", help="The same as `match`.")(match.match)
 for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
     pairs.app.command()(_kind)
 app.add_typer(pairs.app, name="pairs")
+app.command("refine")(refine.refine)
+app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
@@ -54,6 +61,8 @@ app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
 evaluate.app.command("pairs")(eval_pairs.pairs)
 evaluate.app.command("sift")(eval_sift.sift)
+evaluate.app.command("homography")(eval_homography.homography)
+evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
@@ -79,8 +88,29 @@ def main() -> None:
     """Run the command line; an expected error is one line on stderr and exit code 2."""
     # Threads that spin while they wait make every job on a busy machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    interrupts.install()
+    _show_warnings()
     try:
         app(prog_name="xfeat")
     except XFeatError as error:
-        typer.secho(f"xfeat: {one_line(in_options(str(error)))}", err=True, fg="red" if sys.stderr.isatty() else None)
+        typer.secho(f"xfeat: {in_options(str(error))}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)
+    except interrupts.Interrupted as interrupted:
+        interrupts.say()
+        sys.exit(interrupted.exit_code)
+    finally:
+        interrupts.ending()
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return in_options(one_line(f"{record.levelname.lower()}: {record.getMessage()}"))
+
+
+def _show_warnings() -> None:
+    """What the library logs goes to stderr, a line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logger = logging.getLogger("xfeat_cli")
+    logger.addHandler(handler)
+    logger.propagate = False

@@ -69,11 +69,21 @@ QuietOption = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="No progress and no table; errors are still shown.", rich_help_panel=OUTPUT),
 ]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        show_default=False,
+        help="Do part I of N only, into the folder OUT.h5.pieces; `xfeat merge` joins the parts.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="A line for every image or pair.", rich_help_panel=OUTPUT)
 ]
 
-# Of sequences of images.
+# These concern sequences of images.
 OverlapOption = Annotated[
     int,
     typer.Option(
@@ -112,7 +122,7 @@ LoopPeriodOption = Annotated[
     ),
 ]
 
-# Of COLMAP.
+# These concern COLMAP.
 CameraModelOption = Annotated[
     str,
     typer.Option("--camera-model", metavar="MODEL", help="COLMAP's name of a camera model.", rich_help_panel=COLMAP),

@@ -69,7 +69,7 @@ def _mirrored(points: FloatArray, width: int | None, height: int | None) -> Floa
 
 @dataclass(frozen=True)
 class Movement:
-    """Of all keypoints, or refined matches, that have a counterpart, in px of the unchanged photograph.
+    """How far keypoints, or refined matches, that have a counterpart lie from it, in px of the unchanged photograph.
 
     shift_px: median movement (x, y), which a bias makes. spread_px: median distance. repeated: percent of the unchanged
     photograph's keypoints that have a counterpart; for refined matches, percent of cells that were matched.

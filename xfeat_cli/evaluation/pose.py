@@ -114,12 +114,14 @@ def pose_error(points0: FloatArray, points1: FloatArray, camera0: Camera, camera
     return float(max(turn, np.degrees(np.arccos(np.clip(along, -1, 1)))))
 
 
-def area_under_recall(errors: Sequence[float] | FloatArray) -> tuple[float, ...]:
-    """AUC in [0, 1] at each of THRESHOLDS of errors in degrees."""
+def area_under_recall(
+    errors: Sequence[float] | FloatArray, thresholds: Sequence[float] = THRESHOLDS
+) -> tuple[float, ...]:
+    """AUC in [0, 1] at each of some thresholds of errors in the same unit."""
     ordered = np.concatenate([[0.0], np.sort(np.asarray(errors, float))])
     recall = np.arange(len(ordered)) / max(1, len(ordered) - 1)
     areas = []
-    for threshold in THRESHOLDS:
+    for threshold in thresholds:
         last = int(np.searchsorted(ordered, threshold))
         x = np.append(ordered[:last], threshold)
         y = np.append(recall[:last], recall[last - 1])

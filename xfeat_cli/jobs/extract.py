@@ -7,7 +7,7 @@ gathers batches of images of one size, and each batch goes to a GPU that is free
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -20,13 +20,16 @@ import torch
 from xfeat_cli.config import ExtractConfig, Mode, Rotations
 from xfeat_cli.coordinates import turned, upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
-from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo, turned_to
+from xfeat_cli.files import warn_once
+from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, image_root, read_photo, turned_to
+from xfeat_cli.jobs import folders
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.rotation import TurnFinder
 from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.devices import resolve_devices
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order
+from xfeat_cli.photo_names import walk
 from xfeat_cli.store.layout import features_entry, partial_path
 from xfeat_cli.store.reader import FeaturesReader
 from xfeat_cli.store.writer import Store
@@ -37,7 +40,7 @@ Read = Callable[[ImageFile], Photo]
 
 
 def extract(
-    images: str | Path,
+    images: str | Path | Sequence[str | Path],
     output: str | Path = "out.h5",
     config: ExtractConfig | None = None,
     *,
@@ -50,19 +53,37 @@ def extract(
 ) -> Summary:
     """Extract the features of all photographs of a folder into an HDF5 file that hloc reads.
 
-    images: a folder, walked recursively, or one image; image_list: names within the folder, instead of all of it.
-    config, options: see `ExtractConfig`; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
-    masks: folder of `name.jpg.png`, black = ignore. workers: images that are computed at once on a CPU, or decoded at
-    once for GPUs.
-    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped; one with
-    other options, weights or changed images is refused unless `overwrite`.
-    Raises UsageError, WeightsError, StoreError.
+    An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped.
+
+    Args:
+        images: a folder, walked recursively, one image, or several of both, which are named relative to the deepest
+            folder that holds all of them. The file remembers that folder and refuses another one's photographs.
+        output: the features file to write.
+        config: how features are made; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
+        image_list: names within the folder, instead of all of it.
+        masks: folder of `name.jpg.png`, black = ignore.
+        workers: images that are computed at once on a CPU, or decoded at once for GPUs.
+        overwrite: start again; without it a file of other options, weights or changed images is refused.
+        listener: told of each image.
+        **options: fields of `ExtractConfig`, in place of those of `config`.
+
+    Returns:
+        What was done, with each image that failed and the reason.
+
+    Raises:
+        UsageError: there is nothing to read, or the options cannot work.
+        WeightsError: the weights are missing or damaged.
+        StoreError: the output cannot be written, or was made with other options.
     """
     started = time.monotonic()
     config = replace(config or ExtractConfig(), **options)
-    images, output = Path(images), Path(output)
+    given = [Path(images)] if isinstance(images, (str, Path)) else list(map(Path, images))
+    output = Path(output)
     mask_folder = _mask_folder(masks)
-    files = find_images(images, image_list)
+    files = find_images(given, image_list, mask_folder)
+    root = image_root(given)
+    if mask_folder is not None:
+        _check_masks(mask_folder, files, root)
     devices = resolve_devices(config.device)
     extractors = [XFeat(config, device=str(device)) for device in dict.fromkeys(devices)]
     xfeat = extractors[0]
@@ -70,7 +91,10 @@ def extract(
     tally = Tally(summary, listener)
     kind = "features" if xfeat.config.mode is Mode.SPARSE else "semi-dense features"
     was_unfinished = partial_path(output).exists()
-    with Store.open(output, kind, _provenance(xfeat, mask_folder), overwrite=overwrite) as store:
+    provenance, inputs = _provenance(xfeat, mask_folder), [*given, *(file.path for file in files)]
+    remembered = {"images": str(root.resolve())}
+    with Store.open(output, kind, provenance, overwrite=overwrite, inputs=inputs, remembered=remembered) as store:
+        folders.check_same_folder(store, root, files)
         todo, skipped = _split_done(files, store, mask_folder)
         tally.start(len(files))
         for file in skipped:
@@ -106,6 +130,19 @@ def _mask_folder(masks: str | Path | None) -> Path | None:
     return Path(masks)
 
 
+def _check_masks(masks: Path, files: list[ImageFile], root: Path) -> None:
+    """Raise UsageError when no mask fits any image; warn about masks that fit none."""
+    if not any((masks / f"{file.name}.png").exists() for file in files):
+        example = files[0].name
+        raise UsageError(f"{masks} holds no mask of any of {len(files)} images: name that of {example} {example}.png")
+    unfit = [name for name in walk(masks).photographs if not (root / name.removesuffix(".png")).is_file()]
+    if unfit:
+        shown = f"{', '.join(unfit[:3])}{' …' if len(unfit) > 3 else ''}"
+        warn_once(
+            f"{masks}: {len(unfit)} masks fit no image and are not used ({shown}); name the mask of a.jpg a.jpg.png"
+        )
+
+
 def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float]:
     config, info = xfeat.config, xfeat.runtime.info
     provenance: dict[str, str | int | float] = {
@@ -116,7 +153,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "decoding": config.decoding.value,
         "top_k": config.features_per_image,
         "resize": config.resize,
-        "reduction": "dct, area",  # what reduces an image to that size
+        "reduction": "dct, area unrounded",  # what reduces an image to that size
         "upright": "yes" if config.upright else "no",
         "rotations": config.rotations.value,
         "precision": xfeat.runtime.precision.value,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 
+from xfeat_cli.store.layout import NOT_COMPARED
 from xfeat_cli.store.reader import FeaturesReader, KeypointsReader, MatchesReader
 
 _BYTES = 8
 
 
-def of_options(reader: FeaturesReader) -> str:
-    """Of the options and weights that features were made with: other ones need other matches."""
+def of_options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> str:
+    """The digest of the options and weights that a file was made with: with others, later stages are made again."""
     return hashlib.blake2b(_options(reader), digest_size=_BYTES).hexdigest()
 
 
@@ -25,7 +26,7 @@ def of_image(reader: FeaturesReader, name: str) -> str:
 
 
 def of_content(reader: KeypointsReader | MatchesReader) -> str:
-    """Of the options and of each entry's name and attributes, which say what it was made of."""
+    """The digest of the options and of each entry's name and attributes, which say what it was made of."""
     digest = hashlib.blake2b(_options(reader), digest_size=_BYTES)
     for name in reader.names():
         digest.update(repr((name, sorted(reader.entry_attributes(name).items()))).encode())
@@ -33,4 +34,5 @@ def of_content(reader: KeypointsReader | MatchesReader) -> str:
 
 
 def _options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> bytes:
-    return repr(sorted((key, value) for key, value in reader.attributes.items() if key != "xfeat_version")).encode()
+    told = ((key, value) for key, value in reader.attributes.items() if key not in NOT_COMPARED)
+    return repr(sorted(told)).encode()

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.config import MatchConfig
-from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
+from xfeat_cli.errors import PairsError, ProvenanceError, StoreError
 from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.matchers import MATCHERS
 from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
+from xfeat_cli.jobs.ordering import in_squares
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.memory import give_back_freed_memory
 from xfeat_cli.pairing.lists import read_pairs, unique
-from xfeat_cli.store.layout import MATCHES, SEMI_DENSE_MATCHES
+from xfeat_cli.photo_names import KnownNames
+from xfeat_cli.store.layout import IMAGES_ATTRIBUTE, MATCHES, SEMI_DENSE_MATCHES
 from xfeat_cli.store.names import colliding_pairs, pair_name
 from xfeat_cli.store.reader import FeaturesReader
 from xfeat_cli.store.writer import Store
@@ -39,27 +41,41 @@ def match(
 ) -> Summary:
     """Match pairs of images whose features are in a file, into an HDF5 file that hloc reads.
 
-    pairs: a file of `name0 name1` lines, or pairs of names. config, options: see `MatchConfig`. Sparse features give
-    indices (`matches0`, `matching_scores0`); semi-dense ones are refined to coordinates (`keypoints0`, `keypoints1`,
-    `scores`). A pair whose image is not in the features file, or whose entry in the output another pair would share, is
-    reported and skipped. A run that was interrupted goes on where it stopped; one with other options or features is
-    refused unless `overwrite`.
-    Raises UsageError, PairsError, StoreError, WeightsError.
+    Sparse features give indices (`matches0`, `matching_scores0`). Semi-dense ones are refined to coordinates
+    (`keypoints0`, `keypoints1`, `scores`). A pair whose image is not in the features file, or whose entry in the output
+    another pair would share, is reported and skipped. A run that was interrupted goes on where it stopped.
+
+    Args:
+        pairs: a file of `name0 name1` lines, or pairs of names.
+        features: the features file.
+        output: the matches file to write.
+        config: how features are matched.
+        overwrite: start again; without it a file of other options or features is refused.
+        listener: told of each pair.
+        **options: fields of `MatchConfig`, in place of those of `config`.
+
+    Returns:
+        What was done, with each pair that failed and the reason.
+
+    Raises:
+        UsageError: the options cannot work together.
+        PairsError: the list is malformed, or no pair can be matched.
+        StoreError: a file cannot be read or written.
+        WeightsError: the weights are missing or damaged.
     """
     started = time.monotonic()
     config = replace(config or MatchConfig(), **options)
     features, output = Path(features), Path(output)
-    if output.absolute() == features.absolute():
-        raise UsageError(f"{output}: features and matches must be two files; give another output")
-    wanted = read_pairs(Path(pairs)) if isinstance(pairs, (str, Path)) else unique(pairs)
     with FeaturesReader(features) as reader:
+        wanted = _wanted(pairs, reader)
         matcher = MATCHERS[config.matcher](reader, config)
         known, unknown = _split_known(wanted, reader)
         colliding = _collisions(known)
         summary = Summary(str(output), device=",".join(map(str, matcher.devices)), precision=matcher.precision.value)
         tally = Tally(summary, listener)
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
-        with Store.open(output, kind, matcher.provenance(), overwrite=overwrite) as store:
+        inputs = [features, *([Path(pairs)] if isinstance(pairs, (str, Path)) else [])]
+        with Store.open(output, kind, matcher.provenance(), overwrite=overwrite, inputs=inputs) as store:
             todo, done = _split_done([pair for pair in known if pair not in colliding], store, reader)
             tally.start(len(wanted))
             for pair, error in [*unknown, *colliding.items()]:
@@ -68,7 +84,7 @@ def match(
                 _forget(pair, store)
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
-            with Writer() as writer, closing(matcher.match(_in_reading_order(todo))) as matched:
+            with Writer() as writer, closing(matcher.match(in_reading_order(todo))) as matched:
                 for number, (pair, found) in enumerate(matched, 1):
                     if number % _PAIRS_BETWEEN_TRIMS == 0:
                         give_back_freed_memory()
@@ -81,6 +97,12 @@ def match(
             conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _wanted(pairs: str | Path | Iterable[Pair], reader: FeaturesReader) -> list[Pair]:
+    if not isinstance(pairs, (str, Path)):
+        return unique(pair for pair in pairs if pair[0] != pair[1])
+    return read_pairs(Path(pairs), KnownNames(reader.names(), reader.attributes.get(IMAGES_ATTRIBUTE)))
 
 
 def _split_known(pairs: list[Pair], reader: FeaturesReader) -> tuple[list[Pair], list[tuple[Pair, str]]]:
@@ -134,17 +156,9 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
     return todo, done
 
 
-def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
+def in_reading_order(pairs: list[Pair]) -> list[Pair]:
     """In squares of so few images that all of them stay in memory: each is read once a square, not once a pair."""
-    side = SHARED_IMAGES // 2
-    names = dict.fromkeys(name for pair in pairs for name in pair)
-    rank = {name: number for number, name in enumerate(names)}
-
-    def place(pair: Pair) -> tuple[int, ...]:
-        row, column = rank[pair[0]], rank[pair[1]]
-        return row // side, column // side, row, column
-
-    return sorted(pairs, key=place)
+    return in_squares(pairs, SHARED_IMAGES // 2)
 
 
 def _names(pair: Pair) -> dict[str, str]:

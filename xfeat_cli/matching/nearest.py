@@ -16,14 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xfeat_cli.machine.threads import single_threaded_pool
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import library
 from xfeat_cli.types import Matches
 
 _TILE_ROWS, _TILE_COLUMNS = 256, 2048
-"""Of the similarity matrix, what a CPU holds at once: narrower and the product slows down, larger and it leaves the
-cache before it is searched."""
+"""The tile of the similarity matrix that a CPU holds at once: narrower and the product slows down, larger and it
+leaves the cache before it is searched."""
 
 _BLOCK_BYTES = 64 << 20
-"""Of the similarity matrices, what a GPU holds at once."""
+"""The part of the similarity matrices that a GPU holds at once."""
 
 
 def normalised(descriptors: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -70,6 +72,9 @@ def nearest_of_pairs(pairs: Sequence[tuple[Tensor, Tensor]], min_cossim: float, 
 def _nearest_on_cpu(d0: Tensor, d1: Tensor, min_cossim: float, ratio: float) -> Matches:
     if 0 in (len(d0), len(d1)):
         return _none()
+    loaded = library() if d0.dtype is torch.float32 else None
+    if loaded is not None and loaded.multiplies_fast:
+        return _kept(*native.match(loaded, d0.numpy(), d1.numpy(), min_cossim, ratio))
     return _matches(*_search_on_cpu(d0, d1, ratio), min_cossim, ratio)[0]
 
 
@@ -101,7 +106,7 @@ def _matches(
         keep &= _passes(best, second, ratio)
     count = best.shape[1]
     rows = torch.arange(count, device=best.device).expand_as(index)
-    # Of rows with the same column the first has it.
+    # The first of several rows with the same column has it.
     first = torch.full_like(column_best, count, dtype=torch.long)
     first.scatter_reduce_(1, index, torch.where(keep, rows, count), "amin")
     keep &= first.gather(1, index) == rows

@@ -19,6 +19,8 @@ from torch import Tensor
 from xfeat_cli.coordinates import pixel_to_cell, rescale
 from xfeat_cli.model.network import CELL, STRIDE
 from xfeat_cli.model.peaks import best_first, find_peaks
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import library
 
 SEMI_DENSE_SCALES = ((0.6, 0.2), (1.3, 0.8))
 """(image scale, share of the features) of the two passes of XFeat*."""
@@ -63,8 +65,9 @@ def sparse(
     size: (H, W) before padding. mask: (B, H, W) bool on the heads' device, False = no keypoint here.
     """
     features, heatmap, reliability = heads
-    heatmap = heatmap[:, : size[0], : size[1]].contiguous()
-    points, scores, is_keypoint = find_peaks(heatmap, reliability.float(), top_k, threshold, mask)
+    points, scores, is_keypoint = find_peaks(
+        heatmap[:, : size[0], : size[1]], reliability.float(), top_k, threshold, mask
+    )
     descriptors = _sample_descriptors(features, points)
     return _kept(is_keypoint, points, scores, descriptors)
 
@@ -142,6 +145,12 @@ def _rows(values: Tensor, index: Tensor) -> Tensor:
 
 def _sample_descriptors(features: Tensor, points: Tensor) -> Tensor:
     """Bicubic values of the normalised (B, D, h, w) maps at pixels (B, K, 2), edges clamped, normalised: (B, K, D)."""
+    loaded = library() if features.device.type == "cpu" else None
+    if loaded is not None and features.shape[1] == native.CHANNELS:
+        maps = features.permute(0, 2, 3, 1).float().numpy()
+        return torch.from_numpy(
+            np.stack([native.describe(loaded, *one) for one in zip(maps, points.numpy(), strict=True)])
+        )
     batch, dim, height, width = features.shape
     last = torch.stack([points.new_full((), width - 1), points.new_full((), height - 1)])
     index, weights = _cubic_taps(pixel_to_cell(points, CELL), last)

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from xfeat_cli.model.network import CELL, BasicLayer
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import library
 
 GRIDS: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
@@ -82,6 +85,21 @@ def _with(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     layer.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
     layer.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
     return layer
+
+
+def of_blocks(hidden: Tensor, last: nn.Module) -> Tensor:
+    """Mean heatmap (B, H, W) of the four grids from what goes into the last layer of a `head_of_blocks`, and it.
+
+    hidden: (B, 64, H/4 − 1, W/4 − 1). On a CPU the native library, if it is there, does all in one pass.
+    """
+    loaded = library() if hidden.device.type == "cpu" else None
+    last = _convolution(last)
+    if loaded is None or not loaded.multiplies_fast:
+        return from_block_logits(last(hidden.to(last.weight.dtype)))
+    assert last.bias is not None
+    weight, bias = last.weight[:, :, 0, 0].float().numpy(), last.bias.float().numpy()
+    cells = hidden.permute(0, 2, 3, 1).float().numpy()
+    return torch.from_numpy(np.stack([native.heatmap(loaded, one, weight, bias) for one in cells]))
 
 
 def from_block_logits(logits: Tensor) -> Tensor:

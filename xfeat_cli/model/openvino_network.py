@@ -38,7 +38,7 @@ _SHAPES_KEPT = 4
 
 _FEATURES, _KEYPOINTS, _RELIABILITY = _HEADS = ("features", "keypoints", "reliability")
 _BLOCKS = "keypoints of blocks"
-"""As `heatmap.head_of_blocks` gives them."""
+"""What goes into the last layer of `heatmap.head_of_blocks`."""
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -91,12 +91,14 @@ class OpenVinoNetwork:
             "CPU_RUNTIME_CACHE_CAPACITY": 500,
         }
         of_blocks = heatmap.head_of_blocks(network.keypoint_head)
-        outputs = dict(zip(_HEADS, ends(network), strict=True)) | {_BLOCKS: (of_blocks, len(of_blocks) - 1)}
-        self._ends = {name: head[last:] for name, (head, last) in outputs.items()} if bf16 else {}
+        self._end_of_blocks = of_blocks[-1]
+        named_ends = zip(_HEADS, ends(network), strict=True)
+        self._ends = {name: head[last:] for name, (head, last) in named_ends} if bf16 else {}
         core = _openvino().Core()
 
         def compiled(names: tuple[str, ...], shape: tuple[int, ...] | None) -> Any:
-            return core.compile_model(_model(network, outputs, names, shape, with_ends=not bf16), "CPU", options)
+            model = _model(network, list(of_blocks)[:-1], names, shape, with_ends=not bf16)
+            return core.compile_model(model, "CPU", options)
 
         self._graphs = Graphs(compiled)
 
@@ -120,8 +122,8 @@ class OpenVinoNetwork:
             features, logits, reliability = self.heads(image)
             first = heatmap.from_logits(logits)
             return features, heatmap.averaged(first, self.keypoint_logits, image, grids), reliability
-        features, logits, reliability = self._run(image, _FEATURES, _BLOCKS, _RELIABILITY)
-        return features, heatmap.from_block_logits(logits), reliability
+        features, hidden, reliability = self._run(image, _FEATURES, _BLOCKS, _RELIABILITY)
+        return features, heatmap.of_blocks(hidden, self._end_of_blocks), reliability
 
     def _run(self, image: Tensor, *names: str) -> list[Tensor]:
         # A request's outputs are its own, so each call has a request of its own and nothing is copied.
@@ -168,34 +170,28 @@ class Graphs:
 
 def _model(
     network: XFeatNetwork,
-    heads: dict[str, tuple[nn.Sequential, int]],
+    hidden_of_blocks: list[nn.Module],
     names: tuple[str, ...],
     shape: tuple[int, ...] | None,
     with_ends: bool,
 ) -> Any:
-    """For images of one shape or any: the named heads, channels last. Without `ends`, what goes into them instead.
-
-    heads: name → layers, index of the end.
-    """
+    """For images of one shape or any: the named heads, channels last. Without `ends`, what goes into them instead."""
     openvino = _openvino()
     ops = openvino.opset13
     image = ops.parameter(list(shape or (-1, 1, -1, -1)), np.float32)
 
-    def head(x: Any, name: str) -> Any:
-        layers, last = heads[name]
-        return _layers(x, list(layers)[: None if with_ends else last])
-
+    (describe, at), (locate, at_logits), (rate, at_rating) = ends(network)
     outputs = {}
     if _KEYPOINTS in names:
-        outputs[_KEYPOINTS] = head(ops.space_to_depth(image, "depth_first", CELL), _KEYPOINTS)
+        cells = ops.space_to_depth(image, "depth_first", CELL)
+        outputs[_KEYPOINTS] = _layers(cells, list(locate)[: None if with_ends else at_logits])
     if _BLOCKS in names:
-        outputs[_BLOCKS] = head(ops.space_to_depth(image, "depth_first", heatmap.BLOCK), _BLOCKS)
+        outputs[_BLOCKS] = _layers(ops.space_to_depth(image, "depth_first", heatmap.BLOCK), hidden_of_blocks)
     if _FEATURES in names:
-        describe, at = heads[_FEATURES]
         before = _layers(_fused(image, network), list(describe)[:at])
         features = _layers(before, list(describe)[at:])
         outputs[_FEATURES] = features if with_ends else before
-        outputs[_RELIABILITY] = head(features, _RELIABILITY)
+        outputs[_RELIABILITY] = _layers(features, list(rate)[: None if with_ends else at_rating])
     results = [ops.result(ops.transpose(outputs[name], np.array(_CHANNELS_LAST))) for name in names]
     return openvino.Model(results, [image])
 

@@ -16,6 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from xfeat_cli.coordinates import pixel_to_cell
 from xfeat_cli.model.network import CELL
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import library
 
 SUPPRESSION_RADIUS = 2
 """A keypoint is the largest of the 5×5 pixels around it; its position is their centroid."""
@@ -39,6 +41,8 @@ def find_peaks(
     others fill up, or are equal neighbours of an earlier one.
     """
     find = _peaks_on_cpu if heatmap.device.type == "cpu" else _peaks
+    if find is _peaks or library() is None:
+        heatmap = heatmap.contiguous()
     return find(heatmap, reliability, top_k, threshold, allowed)
 
 
@@ -54,8 +58,14 @@ def _peaks_on_cpu(
     heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float, allowed: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     found = []
+    loaded = library()
     for i, (heat, reliable) in enumerate(zip(heatmap.numpy(), reliability[:, 0].numpy(), strict=True)):
-        index, best = _find_on_cpu(heat, reliable, top_k, threshold, None if allowed is None else allowed[i].numpy())
+        mask = None if allowed is None else allowed[i].numpy()
+        if loaded is not None:
+            places, best = native.peaks(loaded, heat, reliable, top_k, threshold, mask)
+            found.append((places, best, np.ones(len(best), bool)))
+            continue
+        index, best = _find_on_cpu(heat, reliable, top_k, threshold, mask)
         places, first_of_equals = _locate_on_cpu(heat, index)
         found.append((places, best, first_of_equals & (best > 0)))
     columns = zip(*([torch.from_numpy(part) for part in parts] for parts in found), strict=True)

@@ -9,41 +9,16 @@ import torch
 from torch import Tensor
 
 from xfeat_cli.config import Backend, Precision
-from xfeat_cli.errors import UsageError
 from xfeat_cli.machine.devices import network_precision, resolve_device
 from xfeat_cli.machine.memory import keep_freed_memory
-from xfeat_cli.machine.processor import usable_cores
-from xfeat_cli.model import openvino_network
+from xfeat_cli.model.backends import BACKENDS, resolve_backend
 from xfeat_cli.model.labels import LABELS
-from xfeat_cli.model.openvino_network import OpenVinoNetwork
 from xfeat_cli.model.refiner import BlockedRefiner, require_refiner
-from xfeat_cli.model.torch_network import TorchNetwork, folded_network
+from xfeat_cli.model.torch_network import folded_network
 from xfeat_cli.model.weights import Weights, WeightsInfo
-
-DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
 
 _BATCH_SIZE = {"cpu": 1, "cuda": 16, "mps": 4}
 """On a CPU a batch gains nothing once the network is channels-last (measured), and costs memory."""
-
-
-def resolve_backend(backend: Backend, device: torch.device, precision: Precision) -> Backend:
-    """auto → OpenVINO on a CPU where it is installed and computes in the precision, else torch. Raises UsageError."""
-    if backend is Backend.TORCH:
-        return backend
-    reason = _not_with_openvino(device, precision)
-    if reason and backend is Backend.OPENVINO:
-        raise UsageError(f"backend=openvino: {reason}")
-    return Backend.TORCH if reason else Backend.OPENVINO
-
-
-def _not_with_openvino(device: torch.device, precision: Precision) -> str:
-    if device.type != "cpu":
-        return "it runs on the CPU here; add device=cpu"
-    if not openvino_network.is_installed():
-        return "not installed; pip install 'xfeat-cli[openvino]'"
-    if precision is Precision.BF16 and not openvino_network.runs_bf16():
-        return "this processor does not multiply bf16; use precision=fp32"
-    return ""
 
 
 class Runtime:
@@ -64,11 +39,7 @@ class Runtime:
         self.info: WeightsInfo = weights.info
         self.labels = LABELS[weights.info.refiner_labels]
         self.batch_size = _BATCH_SIZE[self.device.type]
-        self._network: OpenVinoNetwork | TorchNetwork
-        if self.backend is Backend.OPENVINO:
-            self._network = OpenVinoNetwork(folded_network(weights), usable_cores(), self.precision is Precision.BF16)
-        else:
-            self._network = TorchNetwork(folded_network(weights), self.device, DTYPES[self.precision])
+        self._network = BACKENDS[self.backend].make(folded_network(weights), self.device, self.precision)
         self._refiner = BlockedRefiner(weights, self.device, Precision.FP32) if self.info.has_refiner else None
 
     def upload(self, arrays: Sequence[np.ndarray]) -> Tensor:

@@ -18,11 +18,13 @@ class TorchNetwork:
         self._device = device
         self._dtype = dtype
         self._network = network.to(device, dtype)
-        self._of_blocks = heatmap.head_of_blocks(network.keypoint_head).to(device, dtype)
+        of_blocks = heatmap.head_of_blocks(network.keypoint_head).to(device, dtype)
+        self._hidden_of_blocks, self._end_of_blocks = of_blocks[:-1], of_blocks[-1]
         if dtype is torch.bfloat16:
-            for head, last in [*ends(network), (self._of_blocks, -1)]:
+            self._end_of_blocks.float()
+            for head, last in ends(network):
                 head[last] = _InFloat32(head[last])
-        for module in (self._network, self._of_blocks):
+        for module in (self._network, self._hidden_of_blocks):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,8 +49,8 @@ class TorchNetwork:
             return features, heatmap.averaged(first, self.keypoint_logits, image, grids), reliability
         image = self._as_input(image)
         features, reliability = self._describe(image)
-        logits = self._of_blocks(_unshuffled(image, heatmap.BLOCK))
-        return features, heatmap.from_block_logits(logits), reliability
+        hidden = self._hidden_of_blocks(_unshuffled(image, heatmap.BLOCK))
+        return features, heatmap.of_blocks(hidden, self._end_of_blocks), reliability
 
     def _as_input(self, image: Tensor) -> Tensor:
         return image.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)

@@ -188,7 +188,7 @@ def verify(name_or_path: str) -> WeightsInfo:
     """Read the weights, of either kind, and compare the file with what is known of it.
 
     A download must have its git blob id; shipped weights must have the sha256 of their model card (the `.md` beside
-    them). Of any other file only the tensors are checked. Raises WeightsError.
+    them). Only the tensors of any other file are checked. Raises WeightsError.
     """
     info = describe(name_or_path)
     entry = _download_at(info.path)

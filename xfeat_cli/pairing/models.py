@@ -74,7 +74,7 @@ class CommonPoints:
         images = np.repeat(np.arange(len(points)), [len(ids) for ids in points])
         self._points = points
         self._images = images[np.argsort(seen, kind="stable")]
-        """Of each point in turn, the images that see it."""
+        """The images that see each point, point by point."""
         self._ids, self._first, self._length = np.unique(np.sort(seen), return_index=True, return_counts=True)
 
     def counts(self, image: int) -> IndexArray:

@@ -19,7 +19,7 @@ Float64Array = npt.NDArray[np.float64]
 _GPS_IFD = 0x8825
 _GPS_LATITUDE_REF, _GPS_LATITUDE, _GPS_LONGITUDE_REF, _GPS_LONGITUDE, _GPS_ALTITUDE_REF, _GPS_ALTITUDE = range(1, 7)
 _EQUATOR_M, _ECCENTRICITY_SQUARED = 6_378_137.0, 6.694379990141e-3
-"""Of the WGS84 ellipsoid."""
+"""The half-axis and the eccentricity of the WGS84 ellipsoid."""
 
 
 def near_pairs(positions: Mapping[str, Float64Array], count: int, distance: float = np.inf) -> Iterator[Pair]:

@@ -35,7 +35,7 @@ def colliding_names(names: Iterable[str]) -> list[list[str]]:
 
 
 def colliding_pairs(pairs: Collection[Pair]) -> dict[Pair, str]:
-    """Of different pairs, those that would share an entry, in either order of their images; each with a line for the
+    """The pairs that would share an entry with another pair, in either order of their images, each with a line for the
     user. None of them can be stored: a reader that asks for the one would get the matches of the other."""
     names = dict.fromkeys(name for pair in pairs for name in pair)
     suspects = {name for owners in colliding_names(names) for name in owners}

@@ -11,6 +11,7 @@ import pytest
 from xfeat_cli import match
 from xfeat_cli.errors import ProvenanceError, UsageError, WeightsError
 from xfeat_cli.jobs.matchers import lighterglue
+from xfeat_cli.matching.lighterglue import LighterGlue
 from xfeat_cli.store.layout import FEATURES, SEMI_DENSE_FEATURES, features_entry
 from xfeat_cli.store.reader import MatchesReader
 from xfeat_cli.store.writer import Store
@@ -71,7 +72,7 @@ def test_batches_do_not_show(folder: Path, tmp_path: Path, monkeypatch: pytest.M
     calls: list[int] = []
     original = lighterglue.LighterGlue.match
 
-    def spy(self: lighterglue.LighterGlue, pairs: list) -> list:
+    def spy(self: LighterGlue, pairs: list) -> list:
         calls.append(len(pairs))
         return original(self, pairs)
 

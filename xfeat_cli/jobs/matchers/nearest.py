@@ -22,9 +22,9 @@ from xfeat_cli.machine.threads import single_threaded_pool
 from xfeat_cli.matching.nearest import nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import weights
+from xfeat_cli.model.backends import DTYPES
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner
-from xfeat_cli.model.runtime import DTYPES
 from xfeat_cli.model.weights import Weights
 from xfeat_cli.store.layout import SEMI_DENSE_FEATURES, matches_entry, point_matches_entry
 from xfeat_cli.store.reader import FeaturesReader
