@@ -37,6 +37,7 @@ class Summary:
     """What a job did. count: keypoints or matches in all new entries; skipped: already in the output.
 
     turned: photographs that the network saw turned by a quarter, a half or three quarters, for the sake of the others.
+    removed, renewed: entries of an earlier run whose images are gone, or have changed, where the job was to renew them.
     """
 
     output: str
@@ -49,6 +50,8 @@ class Summary:
     device: str = ""
     precision: str = ""
     failures: list[tuple[str, str]] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
 
     @property
     def nothing_done(self) -> bool:
