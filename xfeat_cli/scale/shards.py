@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xfeat_cli.config import Rotations
 from xfeat_cli.errors import UsageError
 from xfeat_cli.images import find_images, image_root
 from xfeat_cli.jobs.extract import extract
@@ -68,8 +67,7 @@ def extract_shard(
     Raises:
         XFeatError: as `extract` does, and ProvenanceError where the folder holds pieces of another list.
     """
-    rotations = Rotations(options.pop("rotations", Rotations.AUTO))
-    if rotations is Rotations.ALL:
+    if options.get("rotations") == "4":
         raise UsageError("shard and rotations=4 cannot go together: a part does not hold the photographs that tell")
     paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(path) for path in images]
     root = image_root(paths)
@@ -78,7 +76,7 @@ def extract_shard(
     if piece is None:
         return Summary(str(path))
     part = names[piece.first : piece.last]
-    options["rotations"] = Rotations.NONE
+    options["rotations"] = "0"
     return extract(root, path, image_list=part, masks=masks, overwrite=overwrite, **options)
 
 
