@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        *("jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
         "scale",
     },
     "__main__": {"cli"},
@@ -84,7 +84,7 @@ OWNERS = {
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},
-    "kornia": {"matching.lighterglue"},
+    "kornia": {"matching.lighterglue", "benchmark.alternatives"},
     "platformdirs": {"model"},
     "typer": {"cli"},
     "tqdm": {"cli"},
