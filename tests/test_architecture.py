@@ -32,16 +32,34 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"config", "coordinates", "errors", "files", "machine", "native", "types", "version"},
     "matching": {"config", "coordinates", "errors", "machine", "model", "native", "types"},
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
+    "refinement": {"config", "coordinates", "types"},
     "pairing": {"config", "errors", "files", "images", "photo_names", "store", "types"},
     "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
+    "alignment": set(),
+    "view": {"coordinates", "decoding", "errors", "types"},
+    "report": {"alignment", "coordinates", "errors", "sfm", "types", "version", "view"},
     "jobs": {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
-        *("photo_names", "sfm", "store", "types", "xfeat"),
+        *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
+        *("report", "version", "view"),
     },
+    "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
-        *("cameras", "canvas", "config", "coordinates", "errors", "files", "images", "machine", "matching", "model"),
+        *(
+            "alignment",
+            "cameras",
+            "canvas",
+            "config",
+            "coordinates",
+            "errors",
+            "files",
+            "images",
+            "machine",
+            "matching",
+            "model",
+        ),
         *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "training": {
@@ -54,7 +72,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        *("jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        *("report", "scale", "view"),
     },
     "__main__": {"cli"},
 }
@@ -76,23 +95,13 @@ OWNERS = {
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
-    "PIL": {"decoding", "raster", "demo", "pairing.positions"},
-    "cv2": {
-        "decoding",
-        "raster",
-        "canvas",
-        "model",
-        "machine.threads",
-        "xfeat",
-        "demo",
-        "benchmark",
-        "training.history",
-    }
-    | {"evaluation.chart", "evaluation.opencv_features"},
+    "PIL": {"decoding", "raster", "demo", "pairing.positions", "view"},
+    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
+    | {"evaluation.chart", "evaluation.opencv_features", "raster", "refinement", "view", "jobs.report"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},
-    "kornia": {"matching.lighterglue"},
+    "kornia": {"matching.lighterglue", "benchmark.alternatives"},
     "platformdirs": {"model"},
     "typer": {"cli"},
     "tqdm": {"cli"},
@@ -161,6 +170,7 @@ NEVER = {
     "evaluation": {"demo", "jobs", "training"},
     "jobs": {"training", "evaluation", "benchmark", "cli"},
     "training": {"jobs", "cli"},
+    "view": {"model", "store", "sfm", "jobs", "torch"},
 }
 """Part → what it never imports, whatever the rows above come to say."""
 

@@ -261,8 +261,8 @@ def test_an_image_is_read_once_for_many_pairs(scene: Path, tmp_path: Path, monke
 @pytest.mark.parametrize("count", [3, 16, 17, 60])
 def test_the_reading_order_holds_every_pair_once(count: int) -> None:
     pairs: list[Pair] = list(exhaustive([str(i) for i in range(count)]))
-    ordered = job._in_reading_order(pairs)
+    ordered = job.in_reading_order(pairs)
     assert sorted(ordered) == sorted(pairs)
-    assert ordered == job._in_reading_order(pairs)
+    assert ordered == job.in_reading_order(pairs)
     for start in range(0, len(ordered) - 8, 8):
         assert len({name for pair in ordered[start : start + 8] for name in pair}) <= 16

@@ -126,3 +126,12 @@ def interruptible(console: JobConsole, output: object) -> Iterator[None]:
             yield
         finally:
             console.close()
+
+
+def finish_part(console: JobConsole, summary: Summary, shard: str | None) -> int:
+    """As `JobConsole.finish`, but a part of a job that has nothing to do is no failure."""
+    if shard is not None and summary.total == 0:
+        console.close()
+        typer.echo(f"xfeat: part {shard} is empty, since the list is shorter than the number of parts", err=True)
+        return 0
+    return console.finish(summary)

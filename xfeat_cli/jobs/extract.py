@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from xfeat_cli.config import ExtractConfig, Mode
+from xfeat_cli.config import Backend, ExtractConfig, Mode, Precision
 from xfeat_cli.coordinates import upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.files import warn_once
@@ -27,8 +27,10 @@ from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.devices import resolve_devices
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order
+from xfeat_cli.model.backends import BACKENDS
 from xfeat_cli.photo_names import walk
 from xfeat_cli.store.layout import features_entry
+from xfeat_cli.store.reader import begun_with
 from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
 from xfeat_cli.xfeat import XFeat
@@ -43,6 +45,7 @@ def extract(
     masks: str | Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    renew: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> Summary:
@@ -59,6 +62,8 @@ def extract(
         masks: folder of `name.jpg.png`, black = ignore.
         workers: images that are computed at once on a CPU, or decoded at once for GPUs.
         overwrite: start again; without it a file of other options, weights or changed images is refused.
+        renew: keep the output to what the folder holds now: entries of images that are gone are removed, those of
+            changed images made again.
         listener: told of each image.
         **options: fields of `ExtractConfig`, in place of those of `config`.
 
@@ -80,6 +85,8 @@ def extract(
     if mask_folder is not None:
         _check_masks(mask_folder, files, root)
     devices = resolve_devices(config.device)
+    if not overwrite:
+        config = _as_begun(config, devices[0], begun_with(output))
     extractors = [XFeat(config, device=str(device)) for device in dict.fromkeys(devices)]
     xfeat = extractors[0]
     summary = Summary(str(output), device=",".join(map(str, devices)), precision=xfeat.runtime.precision.value)
@@ -88,7 +95,10 @@ def extract(
     provenance, inputs = _provenance(xfeat, mask_folder), [*given, *(file.path for file in files)]
     remembered = {"images": str(root.resolve())}
     with Store.open(output, kind, provenance, overwrite=overwrite, inputs=inputs, remembered=remembered) as store:
-        folders.check_same_folder(store, root, files)
+        if renew:
+            _renew(files, root, store, mask_folder, summary)
+        else:
+            folders.check_same_folder(store, root, files)
         todo, skipped = _split_done(files, store, mask_folder)
         tally.start(len(files))
         for file in skipped:
@@ -103,6 +113,24 @@ def extract(
         conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _as_begun(config: ExtractConfig, device: torch.device, begun: dict[str, Any]) -> ExtractConfig:
+    """On a CPU, `auto` for a file that is there already means what it was begun with, where that still runs: what is
+    fastest may be measured otherwise from one day to another."""
+    if device.type != "cpu":
+        return config
+    try:
+        precision, backend = Precision(begun.get("xfeat_precision")), Backend(begun.get("xfeat_backend"))
+    except ValueError:
+        return config
+    if config.precision is not Precision.AUTO:
+        precision = config.precision
+    if config.backend is not Backend.AUTO:
+        backend = config.backend
+    if precision is Precision.FP16 or BACKENDS[backend].refusal(device, precision):
+        return config
+    return replace(config, precision=precision, backend=backend)
 
 
 def default_workers(on_cpu: bool) -> int:
@@ -151,6 +179,22 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         provenance["detection_threshold"] = config.detection_threshold
         provenance["grids"] = config.grids
     return provenance
+
+
+def _renew(files: list[ImageFile], root: Path, store: Store, masks: Path | None, summary: Summary) -> None:
+    """Remove the entries of images that are gone or have changed."""
+    moved = folders.remember(store, root)
+    present = {file.name: file for file in files}
+    stored = store.names()
+    summary.removed = sorted(stored - present.keys())
+    summary.renewed = sorted(
+        name
+        for name in stored & present.keys()
+        if _has_changed(present[name], store.attributes(name), masks)
+        or (moved and not folders.is_unchanged(present[name], store))
+    )
+    for name in (*summary.removed, *summary.renewed):
+        store.remove(name)
 
 
 def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tuple[list[ImageFile], list[ImageFile]]:

@@ -13,8 +13,8 @@ from xfeat_cli.store.reader import FeaturesReader, KeypointsReader, MatchesReade
 _BYTES = 8
 
 
-def of_options(reader: FeaturesReader) -> str:
-    """The digest of the options and weights that features were made with: other ones need other matches."""
+def of_options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> str:
+    """The digest of the options and weights that a file was made with: with others, later stages are made again."""
     return hashlib.blake2b(_options(reader), digest_size=_BYTES).hexdigest()
 
 
