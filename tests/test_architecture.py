@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
         *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
     },
-    "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
+    "scale": {"config", "errors", "images", "jobs", "machine", "model", "pairing", "store", "types", "version"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
@@ -83,6 +83,7 @@ OWNERS = {
     | {"evaluation.chart", "evaluation.opencv_features", "refinement"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
+    "ray": {"scale"},
     "poselib": {"evaluation"},
     "kornia": {"matching.lighterglue"},
     "platformdirs": {"model"},
