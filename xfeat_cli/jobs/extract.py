@@ -43,6 +43,7 @@ def extract(
     masks: str | Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    renew: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> Summary:
@@ -59,6 +60,8 @@ def extract(
         masks: folder of `name.jpg.png`, black = ignore.
         workers: images that are computed at once on a CPU, or decoded at once for GPUs.
         overwrite: start again; without it a file of other options, weights or changed images is refused.
+        renew: keep the output to what the folder holds now: entries of images that are gone are removed, those of
+            changed images made again.
         listener: told of each image.
         **options: fields of `ExtractConfig`, in place of those of `config`.
 
@@ -88,7 +91,10 @@ def extract(
     provenance, inputs = _provenance(xfeat, mask_folder), [*given, *(file.path for file in files)]
     remembered = {"images": str(root.resolve())}
     with Store.open(output, kind, provenance, overwrite=overwrite, inputs=inputs, remembered=remembered) as store:
-        folders.check_same_folder(store, root, files)
+        if renew:
+            _renew(files, root, store, mask_folder, summary)
+        else:
+            folders.check_same_folder(store, root, files)
         todo, skipped = _split_done(files, store, mask_folder)
         tally.start(len(files))
         for file in skipped:
@@ -151,6 +157,22 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         provenance["detection_threshold"] = config.detection_threshold
         provenance["grids"] = config.grids
     return provenance
+
+
+def _renew(files: list[ImageFile], root: Path, store: Store, masks: Path | None, summary: Summary) -> None:
+    """Remove the entries of images that are gone or have changed."""
+    moved = folders.remember(store, root)
+    present = {file.name: file for file in files}
+    stored = store.names()
+    summary.removed = sorted(stored - present.keys())
+    summary.renewed = sorted(
+        name
+        for name in stored & present.keys()
+        if _has_changed(present[name], store.attributes(name), masks)
+        or (moved and not folders.is_unchanged(present[name], store))
+    )
+    for name in (*summary.removed, *summary.renewed):
+        store.remove(name)
 
 
 def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tuple[list[ImageFile], list[ImageFile]]:

@@ -35,6 +35,7 @@ def match(
     config: MatchConfig | None = None,
     *,
     overwrite: bool = False,
+    renew: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> Summary:
@@ -50,6 +51,7 @@ def match(
         output: the matches file to write.
         config: how features are matched.
         overwrite: start again; without it a file of other options or features is refused.
+        renew: keep the output to these pairs: entries of others are removed, those of changed images made again.
         listener: told of each pair.
         **options: fields of `MatchConfig`, in place of those of `config`.
 
@@ -75,6 +77,8 @@ def match(
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
         inputs = [features, *([Path(pairs)] if isinstance(pairs, (str, Path)) else [])]
         with Store.open(output, kind, matcher.provenance(), overwrite=overwrite, inputs=inputs) as store:
+            if renew:
+                _renew(known, store, reader, summary)
             todo, done = _split_done([pair for pair in known if pair not in colliding], store, reader)
             tally.start(len(wanted))
             for pair, error in [*unknown, *colliding.items()]:
@@ -153,6 +157,23 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
                     f"{store.path} holds matches of another version of {name}; use overwrite=True to start again"
                 )
     return todo, done
+
+
+def _renew(pairs: list[Pair], store: Store, reader: FeaturesReader, summary: Summary) -> None:
+    """Remove the entries that are of none of the pairs, or of images that have changed."""
+    images = {pair_name(*names): names for pair in pairs for names in (pair, pair[::-1])}
+    for entry in sorted(store.names()):
+        if entry not in images:
+            summary.removed.append(entry)
+        elif _has_changed(images[entry], entry, store, reader):
+            summary.renewed.append(entry)
+    for entry in (*summary.removed, *summary.renewed):
+        store.remove(entry)
+
+
+def _has_changed(names: Pair, entry: str, store: Store, reader: FeaturesReader) -> bool:
+    attributes = store.attributes(entry)
+    return any(attributes.get(f"digest{i}") != _digest(reader, name) for i, name in enumerate(names))
 
 
 def in_reading_order(pairs: list[Pair]) -> list[Pair]:
