@@ -329,6 +329,7 @@ def test_the_orientation_of_a_16_bit_tiff_is_not_applied(orientation: int) -> No
 @pytest.mark.parametrize(
     "exif", [b"", b"Exif\0\0damaged", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x09\0\0"]
 )
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_odd_exif_costs_no_image(kind: str, exif: bytes) -> None:
     data = _encode(SMOOTH, kind) if kind == "TIFF" else _encode(SMOOTH, kind, exif=exif)
     assert decode_reduced(data, Path("photo")).orientation == 1

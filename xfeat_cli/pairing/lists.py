@@ -46,8 +46,8 @@ def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
 def unique(pairs: Iterable[Pair]) -> list[Pair]:
     """The pairs without repetition; (a, b) and (b, a) are one."""
     first: dict[Pair, Pair] = {}
-    for pair in pairs:
-        first.setdefault(pair if pair[0] < pair[1] else pair[::-1], pair)
+    for a, b in pairs:
+        first.setdefault((a, b) if a < b else (b, a), (a, b))
     return list(first.values())
 
 

@@ -48,7 +48,8 @@ def connect(address: str, workers: int | None, use_gpus: bool) -> Iterator[Clust
     workers: most workers; None = one for each core, or GPU.
     Raises UsageError when ray is not installed or the address does not answer.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns about GPUs that are not there
+    os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's own 15, whatever else the machine does comes first
     try:
         import ray
     except ImportError as error:
