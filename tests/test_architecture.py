@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        *("jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
         "scale",
     },
     "__main__": {"cli"},
@@ -85,7 +85,7 @@ OWNERS = {
     "pycolmap": {"sfm"},
     "ray": {"scale"},
     "poselib": {"evaluation"},
-    "kornia": {"matching.lighterglue"},
+    "kornia": {"matching.lighterglue", "benchmark.alternatives"},
     "platformdirs": {"model"},
     "typer": {"cli"},
     "tqdm": {"cli"},

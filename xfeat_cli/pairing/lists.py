@@ -46,8 +46,8 @@ def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
 def unique(pairs: Iterable[Pair]) -> list[Pair]:
     """The pairs without repetition; (a, b) and (b, a) are one."""
     first: dict[Pair, Pair] = {}
-    for a, b in pairs:
-        first.setdefault((a, b) if a < b else (b, a), (a, b))
+    for one, two in pairs:
+        first.setdefault((min(one, two), max(one, two)), (one, two))
     return list(first.values())
 
 
