@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xfeat_cli.config import Backend, Decoding, ExtractConfig, MatchConfig
+from xfeat_cli.config import Decoding, ExtractConfig, MatchConfig
 from xfeat_cli.images import find_images, image_root
 from xfeat_cli.jobs.match import in_reading_order
 from xfeat_cli.jobs.progress import Listener, Summary, Tally
-from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_precision
-from xfeat_cli.model.backends import resolve_backend
+from xfeat_cli.machine.devices import resolve_device, resolve_precision
+from xfeat_cli.model.calibration import choose
+from xfeat_cli.model.weights import load
 from xfeat_cli.pairing.lists import read_pairs, unique
 from xfeat_cli.scale.merge import merge
 from xfeat_cli.scale.ray_engine import Cluster, PieceRunner, check_complete, connect
@@ -135,6 +136,5 @@ def _on(cluster: Cluster, config: ExtractConfig) -> ExtractConfig:
     device = resolve_device("cuda" if cluster.gpus else "cpu")
     if config.decoding is Decoding.REFERENCE:
         return replace(config, device=device.type)
-    precision = network_precision(config.precision, device)
-    backend = Backend.TORCH if cluster.gpus else resolve_backend(config.backend, device, precision)
-    return replace(config, device=device.type, precision=precision, backend=backend)
+    way = choose(load(config.weights), device, config.precision, config.backend)
+    return replace(config, device=device.type, precision=way.precision, backend=way.backend)
