@@ -34,15 +34,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "refinement": {"config", "coordinates", "types"},
     "pairing": {"config", "errors", "files", "images", "photo_names", "store", "types"},
     "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
+    "alignment": set(),
+    "view": {"coordinates", "decoding", "errors", "types"},
+    "report": {"alignment", "coordinates", "errors", "sfm", "types", "version", "view"},
     "jobs": {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
         *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
+        *("report", "version", "view"),
     },
     "scale": {"config", "errors", "images", "jobs", "machine", "model", "pairing", "store", "types", "version"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
-        *("cameras", "canvas", "config", "coordinates", "errors", "files", "images", "machine", "matching", "model"),
+        *(
+            "alignment",
+            "cameras",
+            "canvas",
+            "config",
+            "coordinates",
+            "errors",
+            "files",
+            "images",
+            "machine",
+            "matching",
+            "model",
+        ),
         *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "training": {
@@ -56,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
         *("jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
-        "scale",
+        *("report", "scale", "view"),
     },
     "__main__": {"cli"},
 }
@@ -78,9 +94,9 @@ OWNERS = {
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
-    "PIL": {"decoding", "demo", "pairing.positions"},
+    "PIL": {"decoding", "demo", "pairing.positions", "view"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
-    | {"evaluation.chart", "evaluation.opencv_features", "refinement"},
+    | {"evaluation.chart", "evaluation.opencv_features", "refinement", "view", "jobs.report"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "ray": {"scale"},
@@ -154,6 +170,7 @@ NEVER = {
     "evaluation": {"demo", "jobs", "training"},
     "jobs": {"training", "evaluation", "benchmark", "cli"},
     "training": {"jobs", "cli"},
+    "view": {"model", "store", "sfm", "jobs", "torch"},
 }
 """Part → what it never imports, whatever the rows above come to say."""
 
