@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("cameras", "canvas", "config", "coordinates", "errors", "files", "images", "machine", "matching", "model"),
         *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
     },
+    "export": {"config", "coordinates", "errors", "files", "matching", "model", "types", "xfeat"},
     "training": {
         *("canvas", "config", "coordinates", "decoding", "errors", "evaluation", "files", "images", "machine", "model"),
         *("pairing", "sfm", "store", "synthesis", "types", "version", "xfeat"),
@@ -51,8 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("pairing", "store", "types", "version", "xfeat"),
     },
     "cli": {
-        *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "export", "files", "images"),
+        *("inspection", "jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
     },
     "__main__": {"cli"},
 }
@@ -71,9 +72,11 @@ OWNERS = {
         "synthesis",
         "training",
         "evaluation",
+        "export",
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
+    "onnxruntime": {"model.onnx_network", "export.formats"},
     "PIL": {"decoding", "demo", "pairing.positions"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
     | {"evaluation.chart", "evaluation.opencv_features"},

@@ -25,13 +25,13 @@ from xfeat_cli.images import ImageFile, Photo, find_images, read_photo
 from xfeat_cli.jobs import extract as extract_job
 from xfeat_cli.jobs import match as match_job
 from xfeat_cli.jobs.matchers import nearest as nearest_matcher
-from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_devices, resolve_precision, workers
+from xfeat_cli.machine.devices import resolve_device, resolve_devices, resolve_precision, workers
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order
 from xfeat_cli.matching.nearest import mutual_nearest, nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, weights
-from xfeat_cli.model.backends import DTYPES, resolve_backend
+from xfeat_cli.model.backends import DTYPES, backend_precision, resolve_backend
 from xfeat_cli.model.network import DESCRIPTOR_DIM
 from xfeat_cli.model.refiner import BlockedRefiner
 from xfeat_cli.model.runtime import Runtime
@@ -79,7 +79,7 @@ class Cases:
         self._images = images
         self._folder = folder
         self.device = resolve_device(config.device)
-        self.precision = network_precision(config.precision, self.device)
+        self.precision = backend_precision(config.backend, config.precision, self.device)
         self.backend = resolve_backend(config.backend, self.device, self.precision)
         self._options: dict[str, Any] = {
             "weights": config.weights, "device": config.device, "precision": config.precision,

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError
+from xfeat_cli.machine.devices import network_precision
 from xfeat_cli.machine.processor import usable_cores
-from xfeat_cli.model import openvino_network
+from xfeat_cli.model import onnx_network, openvino_network
 from xfeat_cli.model.network import XFeatNetwork
+from xfeat_cli.model.onnx_network import OnnxNetwork
 from xfeat_cli.model.openvino_network import OpenVinoNetwork
 from xfeat_cli.model.torch_network import TorchNetwork
 
@@ -55,6 +57,22 @@ def _openvino(network: XFeatNetwork, device: torch.device, precision: Precision)
     return OpenVinoNetwork(network, usable_cores(), precision is Precision.BF16)
 
 
+def _not_with_onnxruntime(device: torch.device, precision: Precision) -> str:
+    if not onnx_network.is_installed():
+        return "not installed; pip install 'xfeat-cli[onnxruntime]'"
+    if precision is not Precision.FP32:
+        return "it computes in fp32 here; use precision=fp32"
+    if not onnx_network.providers(device):
+        return (
+            f"this onnxruntime has no provider for {device.type}; use device=cpu, or install its build for the device"
+        )
+    return ""
+
+
+def _onnxruntime(network: XFeatNetwork, device: torch.device, precision: Precision) -> NetworkRunner:
+    return OnnxNetwork(network, device)
+
+
 def _torch(network: XFeatNetwork, device: torch.device, precision: Precision) -> NetworkRunner:
     return TorchNetwork(network, device, DTYPES[precision])
 
@@ -62,8 +80,16 @@ def _torch(network: XFeatNetwork, device: torch.device, precision: Precision) ->
 BACKENDS: Mapping[Backend, BackendRow] = {
     Backend.OPENVINO: BackendRow(_not_with_openvino, _openvino),
     Backend.TORCH: BackendRow(lambda device, precision: "", _torch),
+    Backend.ONNXRUNTIME: BackendRow(_not_with_onnxruntime, _onnxruntime),
 }
 """In the order in which `auto` tries them; torch runs everywhere."""
+
+
+def backend_precision(backend: Backend, precision: Precision, device: torch.device) -> Precision:
+    """What `auto` means for the network where a library is named; onnxruntime computes in fp32. Raises UsageError."""
+    if backend is Backend.ONNXRUNTIME and precision is Precision.AUTO:
+        return Precision.FP32
+    return network_precision(precision, device)
 
 
 def resolve_backend(backend: Backend, device: torch.device, precision: Precision) -> Backend:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from xfeat_cli.config import Backend, Precision
-from xfeat_cli.machine.devices import network_precision, resolve_device
+from xfeat_cli.machine.devices import resolve_device
 from xfeat_cli.machine.memory import keep_freed_memory
-from xfeat_cli.model.backends import BACKENDS, resolve_backend
+from xfeat_cli.model.backends import BACKENDS, backend_precision, resolve_backend
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner, require_refiner
 from xfeat_cli.model.torch_network import folded_network
@@ -32,7 +32,7 @@ class Runtime:
         backend: Backend = Backend.AUTO,
     ) -> None:
         self.device = resolve_device(device)
-        self.precision = network_precision(precision, self.device)
+        self.precision = backend_precision(backend, precision, self.device)
         self.backend = resolve_backend(backend, self.device, self.precision)
         if self.device.type == "cpu":
             keep_freed_memory()
