@@ -15,7 +15,8 @@ from PIL import Image
 from xfeat_cli.coordinates import rescale
 from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
-from xfeat_cli.images import ImageFile, digest, file_digest, find_images, read_photo
+from xfeat_cli.files import warn_once
+from xfeat_cli.images import ImageFile, digest, file_digest, find_images, read_image_list, read_photo
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (6, 9), np.uint8)
@@ -145,6 +146,73 @@ def test_a_relative_root_takes_absolute_names(tmp_path: Path, monkeypatch: pytes
 def test_a_list_must_stay_in_its_folder(tmp_path: Path, outside: str) -> None:
     with pytest.raises(UsageError, match=r"line 2: .*outside"):
         find_images(tmp_path, ["a.jpg", outside])
+
+
+def test_lists_in_every_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _touch(tmp_path, "images/sub/u\u0308 1.jpg", "images/#1.jpg", "work/x")
+    (tmp_path / "link").symlink_to("images")
+    monkeypatch.chdir(tmp_path / "work")
+    stored = "sub/u\u0308 1.jpg"
+    for root in ("../images", "../link", f"{tmp_path}/images"):
+        for line in (
+            *(stored, f"./{stored}", "sub/ü 1.jpg", "sub\\\\ü 1.jpg", f"images/{stored}", f"../images/{stored}"),
+            *(f"{tmp_path}/images/{stored}", f"{tmp_path}/link/{stored}", f"../link/{stored}\r"),
+        ):
+            assert _names(Path(root), [line]) == [stored]
+        assert _names(Path(root), ["#1.jpg", "# 1.jpg", "#2.jpg"]) == ["#1.jpg"]
+
+
+def test_an_image_list_of_windows(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\nb.jpg\r\n")
+    assert read_image_list(tmp_path / "list.txt") == ["a.jpg", "b.jpg", ""]
+    (tmp_path / "list.txt").write_bytes("ü.jpg".encode("latin1"))
+    with pytest.raises(UsageError, match=r"list\.txt cannot be read as UTF-8"):
+        read_image_list(tmp_path / "list.txt")
+
+
+def test_several_files_and_folders_share_their_deepest_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _touch(tmp_path, "a/x.jpg", "a/y.jpg", "b/x.jpg", "b/c/z.jpg")
+    monkeypatch.chdir(tmp_path)
+
+    def names(*given: str) -> list[str]:
+        return [image.name for image in find_images([Path(path) for path in given])]
+
+    assert names("a/x.jpg", "a/y.jpg") == ["x.jpg", "y.jpg"]
+    assert names("a/y.jpg", "a") == ["x.jpg", "y.jpg"]
+    assert names("a", "b") == ["a/x.jpg", "a/y.jpg", "b/c/z.jpg", "b/x.jpg"]
+    assert names("b", "b/c") == ["c/z.jpg", "x.jpg"]
+    assert names("a/x.jpg", f"{tmp_path}/b/c") == ["a/x.jpg", "b/c/z.jpg"]
+    with pytest.raises(UsageError, match=r"nothing does not exist.*ends in .h5"):
+        names("a", "nothing")
+
+
+def test_what_looks_like_a_photograph_and_is_not_read_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _touch(tmp_path, "a.jpg", "b.HEIC", "c.heic", "d.DNG", "e.mp4", "notes.txt", ".f.heic")
+    warn_once.cache_clear()
+    assert _names(tmp_path) == ["a.jpg"]
+    told = [record.getMessage().removeprefix(f"{tmp_path}: ") for record in caplog.records]
+    assert [line.split(":")[0] for line in told] == [
+        "2 HEIC files are not read here",
+        "1 raw file is not read here",
+        "1 video file is not read here",
+    ]
+    assert "ffmpeg" in told[2]
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(UsageError, match=r"holds no images.*2 HEIC files are not read"):
+        find_images(tmp_path)
+
+
+def test_thumbnails_and_masks_are_no_photographs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _touch(
+        tmp_path, "a.jpg", "sub/b.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/._a.jpg", ".thumbnails/a.jpg"
+    )
+    _touch(tmp_path, "masks/a.jpg.png", "masks/sub/b.png", "sub/Masks/b.jpg.png")
+    assert _names(tmp_path) == ["a.jpg", "sub/b.jpg"]
+    assert "masks/ holds masks of these photographs" in caplog.text
+    _touch(tmp_path, "masks/venice.jpg")  # photographs of masks
+    assert _names(tmp_path) == ["a.jpg", "masks/a.jpg.png", "masks/sub/b.png", "masks/venice.jpg", "sub/b.jpg"]
 
 
 # Decoding

@@ -66,9 +66,10 @@ class ExtractConfig:
         more precise and slower.
     decoding: ours, or the authors' arithmetic with its known faults.
     device: auto, cpu, cuda, cuda:N or mps; for a collection also several GPUs with commas between.
-    precision: arithmetic of the network; auto = fp16 on CUDA, bf16 on a CPU that multiplies it natively (AVX512-bf16 or
-        AMX), fp32 elsewhere.
-    backend: what computes the network; auto = OpenVINO on a CPU if it is installed, else torch.
+    precision: arithmetic of the network; auto = fp16 on CUDA; on a CPU bf16 where that was measured to be much faster
+        (`model/calibration.py`; `xfeat bench --calibrate` measures again), else fp32.
+    backend: what computes the network; auto = on a CPU what was measured to be fastest, OpenVINO if it is installed or
+        torch; else torch.
     batch_size: images of one size that a GPU sees at once; None = chosen for the device.
     """
 
@@ -138,6 +139,47 @@ class MatchConfig:
                 raise UsageError("min_cossim and ratio belong to matcher=nearest; LighterGlue has min_score")
             if self.precision not in (Precision.AUTO, Precision.FP32):
                 raise UsageError(f"precision={self.precision.value}: LighterGlue runs in fp32; leave the precision out")
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """How matches are registered photometrically, and which of them are kept.
+
+    Lengths are in units of a keypoint's own uncertainty: the pixel that the network saw, where the file says so.
+
+    resize: longest side in px of the images that are registered; larger ones are reduced to it, 0 = never.
+    epipolar_tolerance: most distance from an inlier to its epipolar line.
+    least_inliers, least_inlier_share: a pair with fewer, or less of its matches, is left as it is.
+    least_correlation: of the two windows of a match, below which it is not registered.
+    longest_shift: most that registration may move a match, and longest_move a keypoint.
+    least_refined: a pair with fewer matches that agree keeps all its matches.
+    most_shared_move: such a pair has a keypoint of its own, where it was found, for each that moved more than this.
+    most_residual: most that a kept match may disagree with the others of its keypoints.
+    workers: pairs registered at once; 0 = as many as there are cores.
+    """
+
+    resize: int = 3200
+    epipolar_tolerance: float = 2.4
+    least_inliers: int = 20
+    least_inlier_share: float = 0.15
+    least_correlation: float = 0.8
+    longest_shift: float = 1.6
+    longest_move: float = 1.2
+    least_refined: int = 50
+    most_shared_move: float = 0.0
+    most_residual: float = 0.24
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        require_whole("resize", self.resize, 0, 1 << 20, "a longest side in px, or 0 for none")
+        for name in ("epipolar_tolerance", "longest_shift", "longest_move", "most_residual"):
+            require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "more than 0")
+        require(-1 <= self.least_correlation < 1, "least_correlation", self.least_correlation, "in [-1, 1)")
+        require(0 <= self.least_inlier_share <= 1, "least_inlier_share", self.least_inlier_share, "in [0, 1]")
+        require(self.most_shared_move >= 0, "most_shared_move", self.most_shared_move, "0 or more")
+        require_whole("least_inliers", self.least_inliers, 8, 1 << 20)
+        require_whole("least_refined", self.least_refined, 0, 1 << 20)
+        require_whole("workers", self.workers, 0, 1024)
 
 
 def convert(config: Any, **enums: type[Enum]) -> None:

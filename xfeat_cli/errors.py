@@ -13,9 +13,31 @@ XFeatError
     └── ProvenanceError the file was made with other options, weights or images
 """
 
+import unicodedata
+
+_CONTROLS = frozenset(("Cc", "Cs", "Zl", "Zp"))
+"""Unicode categories: control characters, lone surrogates (bytes that are not UTF-8), separators of lines."""
+
+_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that make a terminal show text in another order."""
+
+
+def one_line(text: str) -> str:
+    """Text of anyone's making for one line of a terminal: control characters come escaped, as in Python's strings."""
+    return "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if character in _DIRECTIONS or unicodedata.category(character) in _CONTROLS:
+        return ascii(character)[1:-1]
+    return character
+
 
 class XFeatError(Exception):
     """Base of every error that xfeat raises on purpose; `str(error)` is one line for the user."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class UsageError(XFeatError):

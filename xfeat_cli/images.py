@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,15 +18,9 @@ import numpy.typing as npt
 from xfeat_cli.coordinates import AS_STORED, upright_pixels
 from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
+from xfeat_cli.files import read_text, warn_once
+from xfeat_cli.photo_names import SUFFIXES, KnownNames, walk
 from xfeat_cli.types import FloatArray
-
-SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "tif", "tiff", "webp", "bmp", "dib", "gif"),
-        *("ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "avif"),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -63,59 +57,109 @@ class Photo:
     orientation: int = AS_STORED
 
 
-def find_images(images: Path, listed: Iterable[str] | None = None) -> list[ImageFile]:
+def find_images(
+    images: Path | Sequence[Path], listed: Iterable[str] | None = None, masks: Path | None = None
+) -> list[ImageFile]:
     """The photographs of a folder (walked recursively, sorted by name), of a list within it, or a single file.
 
-    Raises UsageError when there is nothing to read.
+    images: also several folders and files; names are then relative to `image_root` of them.
+    listed: names within the folder, in any spelling of `KnownNames`. masks: a folder that is not walked.
+    Files that look like photographs and are not read are counted in warnings. Raises UsageError when there is nothing
+    to read.
     """
+    images = [images] if isinstance(images, Path) else list(images)
+    root = image_root(images)
     if listed is not None:
-        return _listed_images(images, listed)
-    if images.is_file():
-        return [ImageFile(images.name, images)]
-    if not images.is_dir():
-        raise UsageError(f"{images} does not exist: give a folder of photographs or one image")
-    found = sorted(_walk(images), key=lambda image: image.name)
-    if not found:
-        raise UsageError(f"{images} holds no images: looked for {' '.join(sorted(SUFFIXES))} in it and its folders")
-    return found
+        if len(images) > 1 or not images[0].is_dir():
+            raise UsageError(f"{images[-1]} is not a folder: names of an image list are relative to one folder")
+        return _listed_images(root, listed)
+    files: dict[str, ImageFile] = {}
+    notes = []
+    for given in images:
+        if given.is_file():
+            names, base = [given.name], given.parent
+        else:
+            found = walk(given, masks)
+            notes += [f"{given}: {note}" for note in found.notes()]
+            names, base = found.photographs, given
+        for name in names:
+            file = ImageFile(Path(os.path.relpath(base / name, root)).as_posix(), base / name)
+            files.setdefault(file.name, file)
+    if not files:
+        more = f"; {'; '.join(notes)}" if notes else ""
+        shown = " ".join(map(str, images[:3]))
+        raise UsageError(
+            f"{shown} holds no images: looked for {' '.join(sorted(SUFFIXES))} in it and its folders{more}"
+        )
+    for note in notes:
+        warn_once(note)
+    return [files[name] for name in sorted(files)]
+
+
+def image_root(images: Sequence[Path]) -> Path:
+    """The folder that names are relative to: the one given, or the deepest that holds all folders and files given.
+
+    Raises UsageError where something does not exist.
+    """
+    for path in images:
+        if not path.exists():
+            hint = "" if len(images) == 1 else "; the name of an output ends in .h5"
+            raise UsageError(f"{path} does not exist: give a folder of photographs or one image{hint}")
+        if not path.is_dir() and not path.is_file():
+            raise UsageError(f"{path} is a device or a pipe: give a folder of photographs or one image")
+    folders = [path if path.is_dir() else path.parent for path in images]
+    if len(folders) == 1:
+        return folders[0]
+    return Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+
+
+def read_image_list(path: Path) -> list[str]:
+    """The lines of an image list, - = stdin. Raises UsageError."""
+    try:
+        return [line.rstrip("\r") for line in read_text(path).split("\n")]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"the image list {path} cannot be read as UTF-8 text ({reason})") from None
 
 
 def _listed_images(root: Path, lines: Iterable[str]) -> list[ImageFile]:
-    if not root.is_dir():
-        raise UsageError(f"{root} is not a folder: names of an image list are relative to a folder")
-    found: dict[str, ImageFile] = {}
+    files: dict[str, ImageFile] = {}
+    known: KnownNames | None = None
     for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
-        if not text.strip() or text.startswith("#"):
+        if not text.strip() or (text.startswith("#") and not _is_within(root, text)):
             continue
-        path = Path(text)
-        if path.is_absolute():
-            if not path.is_relative_to(root.absolute()):
-                raise UsageError(f"image list, line {number}: {text!r} lies outside {root}")
-            path = path.relative_to(root.absolute())
-        parts = PurePosixPath(path.as_posix()).parts
-        if ".." in parts:
-            raise UsageError(f"image list, line {number}: {text!r} lies outside {root}")
-        name = "/".join(parts)
-        found[name] = ImageFile(name, root / path)
-    if not found:
+        name = PurePosixPath(text).as_posix()
+        if not _is_within(root, text):
+            known = known or KnownNames(walk(root).photographs, root)
+            name = known.find(text) or _plain_name(root, text, f"image list, line {number}")
+        files[name] = ImageFile(name, root / name)
+    if not files:
         raise UsageError("the image list names no image")
-    return list(found.values())
+    return list(files.values())
 
 
-def _walk(root: Path) -> Iterable[ImageFile]:
-    seen: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
-        for file in files:
-            if not file.startswith(".") and os.path.splitext(file)[1].lower() in SUFFIXES:
-                path = Path(folder, file)
-                yield ImageFile(path.relative_to(root).as_posix(), path)
+def _is_within(root: Path, text: str) -> bool:
+    """Whether a list's line is, as it stands, the name of a file within the folder."""
+    path = PurePosixPath(text)
+    try:
+        return not path.is_absolute() and ".." not in path.parts and (root / path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _plain_name(root: Path, text: str, where: str) -> str:
+    """The name of what is not there, or is no photograph by its suffix: reading it will say so."""
+    path = Path(text)
+    if path.is_absolute():
+        real = Path(os.path.realpath(path.parent), path.name)
+        base = Path(os.path.realpath(root))
+        if not real.is_relative_to(base):
+            raise UsageError(f"{where}: {text!r} lies outside {root}; write names relative to it")
+        path = real.relative_to(base)
+    if ".." in path.parts:
+        raise UsageError(f"{where}: {text!r} lies outside {root}; write names relative to it")
+    return path.as_posix()
 
 
 def read_photo(image: ImageFile, longest: int, masks: Path | None = None, *, upright: bool = True) -> Photo:

@@ -16,6 +16,7 @@ _COUNTED = {
     layout.KEYPOINTS: ("images", "keypoints"),
     layout.MATCHES: ("pairs", "matches"),
     layout.SEMI_DENSE_MATCHES: ("pairs", "matches"),
+    layout.LINKS: ("pairs", "links"),
 }
 
 

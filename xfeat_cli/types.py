@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int32]
+IndexArray = npt.NDArray[np.signedinteger]
+BoolArray = npt.NDArray[np.bool_]
 
 Pair = tuple[str, str]
 """The names of two images."""
@@ -88,6 +90,42 @@ class PointMatches:
 
     def __len__(self) -> int:
         return len(self.points0)
+
+
+@dataclass(frozen=True)
+class Links:
+    """What registration says of a pair's matches; lengths in units of each image's keypoint uncertainty.
+
+    A link says that what image 0 shows at its keypoint, moved by d, is seen in image 1 at the keypoint there, moved by
+    affines @ d + shifts. The information matrix (inverse covariance, 1/units²) says how surely.
+
+    indices: (M, 2) int32, keypoints of the two images. affines: (M, 2, 2) float32. shifts: (M, 2) float32.
+    information: (M, 3) float32, its entries xx, xy and yy.
+    """
+
+    indices: IntArray
+    affines: FloatArray
+    shifts: FloatArray
+    information: FloatArray
+
+    def __post_init__(self) -> None:
+        m = len(self.indices)
+        _check(self.indices.shape == (m, 2), "indices", "(M, 2)", self.indices)
+        _check(self.affines.shape == (m, 2, 2), "affines", f"({m}, 2, 2)", self.affines)
+        _check(self.shifts.shape == (m, 2), "shifts", f"({m}, 2)", self.shifts)
+        _check(self.information.shape == (m, 3), "information", f"({m}, 3)", self.information)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def of(self, chosen: IndexArray | BoolArray) -> Links:
+        """Those that an index array or a mask chooses."""
+        return Links(self.indices[chosen], self.affines[chosen], self.shifts[chosen], self.information[chosen])
+
+    @classmethod
+    def empty(cls) -> Links:
+        rows = ((0, 2), (0, 2, 2), (0, 2), (0, 3))
+        return cls(np.zeros(rows[0], np.int32), *(np.zeros(shape, np.float32) for shape in rows[1:]))
 
 
 def _check(condition: bool, name: str, expected: str, array: np.ndarray) -> None:

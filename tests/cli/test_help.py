@@ -53,4 +53,4 @@ def test_a_page_follows_the_terminal() -> None:
     for columns in (80, 100):
         run = subprocess.run(program, capture_output=True, text=True, check=True, env={"COLUMNS": str(columns)})
         assert columns - 12 < max(map(len, run.stdout.splitlines())) <= columns
-        assert run.stdout.startswith("Usage: xfeat extract [OPTIONS] IMAGES [OUT.h5]\n")
+        assert run.stdout.startswith("Usage: xfeat extract [OPTIONS] IMAGES...\n")

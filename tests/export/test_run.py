@@ -70,7 +70,7 @@ def test_the_example_in_python_matches_as_xfeat_does(exported: Path, photograph:
 
 
 def test_files_are_not_replaced_unasked(exported: Path) -> None:
-    with pytest.raises(UsageError, match=r"xfeat-matcher\.onnx exists; use --overwrite|overwrite"):
+    with pytest.raises(UsageError, match=r"xfeat-matcher\.onnx exists; use overwrite=True"):
         export_model(exported, ExportConfig(parts=(Part.MATCHER,)))
 
 

@@ -92,8 +92,9 @@ def test_pairs_of_unknown_images_are_reported_and_the_rest_goes_on(files: Path) 
 def test_impossible_inputs_are_one_clear_error(files: Path) -> None:
     with pytest.raises(UsageError, match="more than 0"):
         _run(files, radius=0.0)
-    with pytest.raises(UsageError, match="four files"):
-        aggregate(files / "matches.h5", files / "dense.h5", files / "dense.h5", files / "out.h5")
+    for names in (("dense.h5", "out.h5"), ("k.h5", "matches.h5"), ("k.h5", "k.h5")):
+        with pytest.raises(UsageError, match="is an input of this command"):
+            aggregate(files / "matches.h5", files / "dense.h5", *(files / name for name in names), overwrite=True)
     _run(files)
     with pytest.raises(UsageError, match="need no aggregation"):
         aggregate(files / "aggregated.h5", files / "dense.h5", files / "k.h5", files / "o.h5")

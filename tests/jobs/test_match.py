@@ -165,7 +165,7 @@ def test_wrong_usage(scene: Path, tmp_path: Path) -> None:
         match(scene / "pairs.txt", tmp_path / "none.h5", tmp_path / "m.h5")
     with pytest.raises(PairsError, match="does not exist"):
         match(tmp_path / "none.txt", scene / "out.h5", tmp_path / "m.h5")
-    with pytest.raises(UsageError, match="two files"):
+    with pytest.raises(UsageError, match="is an input of this command"):
         match(scene / "pairs.txt", scene / "out.h5", scene / "out.h5")
     with pytest.raises(UsageError, match="ratio"):
         match(scene / "pairs.txt", scene / "out.h5", tmp_path / "m.h5", ratio=2)
@@ -261,8 +261,8 @@ def test_an_image_is_read_once_for_many_pairs(scene: Path, tmp_path: Path, monke
 @pytest.mark.parametrize("count", [3, 16, 17, 60])
 def test_the_reading_order_holds_every_pair_once(count: int) -> None:
     pairs: list[Pair] = list(exhaustive([str(i) for i in range(count)]))
-    ordered = job._in_reading_order(pairs)
+    ordered = job.in_reading_order(pairs)
     assert sorted(ordered) == sorted(pairs)
-    assert ordered == job._in_reading_order(pairs)
+    assert ordered == job.in_reading_order(pairs)
     for start in range(0, len(ordered) - 8, 8):
         assert len({name for pair in ordered[start : start + 8] for name in pair}) <= 16

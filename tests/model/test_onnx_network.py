@@ -8,7 +8,7 @@ import torch
 
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError
-from xfeat_cli.model.backends import backend_precision, resolve_backend
+from xfeat_cli.model.backends import resolve_backend
 from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.model.weights import load
 from xfeat_cli.xfeat import XFeat
@@ -44,7 +44,7 @@ def test_features_of_a_photograph(photograph: np.ndarray) -> None:
 
 def test_it_computes_in_float32() -> None:
     cpu = torch.device("cpu")
-    assert backend_precision(Backend.ONNXRUNTIME, Precision.AUTO, cpu) is Precision.FP32
+    assert Runtime(load("default"), "cpu", Precision.AUTO, Backend.ONNXRUNTIME).precision is Precision.FP32
     with pytest.raises(UsageError, match="backend=onnxruntime: it computes in fp32"):
         resolve_backend(Backend.ONNXRUNTIME, cpu, Precision.BF16)
     assert resolve_backend(Backend.AUTO, cpu, Precision.FP32) is not Backend.ONNXRUNTIME

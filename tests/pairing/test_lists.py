@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from xfeat_cli.errors import PairsError
 from xfeat_cli.pairing.lists import can_be_listed, exhaustive, read_pairs, sequential, unique, write_pairs
+from xfeat_cli.photo_names import KnownNames, natural_key
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_a_pair_counts_once_in_the_order_it_came_first(file: Path) -> None:
         (b"a b\n\n# c\nonly-one.jpg\n", "line 4: 1 names"),
         (b"a b c\n", "line 1: 3 names"),
         (b"a b\na b\tc\td\n", "line 2: 3 names"),
-        (b"a b\nsame.jpg same.jpg\n", "line 2: pairs same.jpg with itself"),
+        (b"same.jpg same.jpg\n", "holds no pairs"),
         (b"", "holds no pairs"),
         (b"# only a comment\n\n", "holds no pairs"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe\x00", "UTF-8"),
@@ -73,7 +75,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8").startswith("a.jpg b.jpg\nmy photo.jpg\tc.jpg\n")
 
 
-@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", " a", "a ", "#a"])
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", " a", "a ", "\udcff.jpg"])
 def test_names_that_no_line_can_hold_are_refused_and_nothing_is_left(tmp_path: Path, name: str) -> None:
     assert not can_be_listed(name)
     file = tmp_path / "pairs.txt"
@@ -110,3 +112,65 @@ def test_quadratic_sequences_look_powers_of_two_ahead() -> None:
     pairs = list(sequential(names, 6, quadratic=True))
     assert len(set(pairs)) == len(pairs)
     assert list(sequential(names, 2, quadratic=True)) == list(sequential(names, 2))
+
+
+def test_a_pair_of_an_image_with_itself_costs_itself_only(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file.write_text("a b\nb b\nc d\n./e e\n")
+    assert read_pairs(file, KnownNames(["a", "b", "c", "d", "e"])) == [("a", "b"), ("c", "d")]
+    assert "with itself are left out (line 2, 4)" in caplog.text
+
+
+def test_names_that_begin_with_a_hash(file: Path) -> None:
+    names = ["#1.jpg", "#2.jpg", "a.jpg"]
+    pairs = [("#1.jpg", "a.jpg"), ("#1.jpg", "#2.jpg")]
+    assert write_pairs(file, pairs) == 2
+    assert read_pairs(file) == [("a.jpg", "#1.jpg"), ("#2.jpg", "#1.jpg")]
+    assert read_pairs(file, KnownNames(names)) == read_pairs(file)
+    file.write_text("a.jpg b.jpg\n#a.jpg c.jpg\n# two words\n#notes begin here\n")
+    assert read_pairs(file, KnownNames(["a.jpg", "b.jpg", "c.jpg"])) == [("a.jpg", "b.jpg")]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "./sub/ü.jpg",
+        "/data/photos/sub/ü.jpg",
+        "photos/sub/ü.jpg",
+        "data/photos/sub/ü.jpg",
+        "sub\\ü.jpg",
+        "sub/u\u0308.jpg",
+    ],
+)
+def test_every_spelling_of_a_name_is_known(file: Path, spelling: str) -> None:
+    file.write_text(f"{spelling}\tb.jpg\n", encoding="utf-8")
+    assert read_pairs(file, KnownNames(["sub/ü.jpg", "b.jpg"], "/data/photos")) == [("sub/ü.jpg", "b.jpg")]
+
+
+def test_two_names_that_differ_only_in_their_normal_form_are_told_apart() -> None:
+    known = KnownNames(["ü.jpg", "u\u0308.jpg"])
+    assert known.find("ü.jpg") == "ü.jpg"
+    assert known.find("u\u0308.jpg") == "u\u0308.jpg"
+    assert known.find("./ü.jpg") is None
+
+
+def test_sequences_are_in_natural_order_folder_by_folder() -> None:
+    names = [
+        "b/frame_2.jpg",
+        "b/frame_10.jpg",
+        "frame_1.jpg",
+        "a10/f1.jpg",
+        "a9/F_1.jpg",
+        "a9/f_01.jpg",
+        "b/frame_1.jpg",
+    ]
+    ordered = [
+        "frame_1.jpg",
+        "a9/F_1.jpg",
+        "a9/f_01.jpg",
+        "a10/f1.jpg",
+        "b/frame_1.jpg",
+        "b/frame_2.jpg",
+        "b/frame_10.jpg",
+    ]
+    assert list(sequential(names, 1)) == list(pairwise(ordered))
+    natural_key("9" * 10_000)  # longer than Python turns into a number

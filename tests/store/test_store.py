@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import random
 import signal
 import subprocess
@@ -11,11 +13,12 @@ import h5py
 import numpy as np
 import pytest
 
-from xfeat_cli.errors import LockedError, ProvenanceError, StoreError
+from xfeat_cli.errors import LockedError, ProvenanceError, StoreError, UsageError
+from xfeat_cli.store import journal
 from xfeat_cli.store.journal import JournaledFile
 from xfeat_cli.store.layout import features_entry, matches_entry, partial_path, point_matches_entry
 from xfeat_cli.store.names import pair_name
-from xfeat_cli.store.reader import FeaturesReader, MatchesReader
+from xfeat_cli.store.reader import FeaturesReader, MatchesReader, open_hdf5
 from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features, Matches, PointMatches
 
@@ -224,7 +227,10 @@ def test_overwriting_keeps_the_old_file_until_the_new_one_is_finished(tmp_path: 
     write_features(out, {"old": some_features(4)}, top_k=1)
     with Store.open(out, "features", {"top_k": 2}, overwrite=True) as store:
         store.put("new", features_entry(some_features(1)))
-    assert FeaturesReader(out).names() == ["old"]
+    with pytest.raises(StoreError, match=r"overwrite=True that has not finished.*remove out\.h5\.partial"):
+        FeaturesReader(out)
+    with open_hdf5(out, superseded=True) as h5:
+        assert list(h5) == ["old"]
     with Store.open(out, "features", {"top_k": 2}) as store:
         assert store.names() == {"new"}
         store.finish()
@@ -320,19 +326,92 @@ def test_another_version_is_no_refusal(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_files_of_others_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
-    out.write_text("not HDF5")
-    with pytest.raises(StoreError, match="not an HDF5 file"):
-        Store.open(out, "features", {})
-    assert out.read_text() == "not HDF5"
+    out.write_text("this is not HDF5")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="holds text, not an HDF5 file"):
+            Store.open(out, "features", {}, overwrite=overwrite)
+    assert out.read_text() == "this is not HDF5"
     with h5py.File(out, "w") as file:
-        file["a/keypoints"] = [1.0]
+        file["a/values"] = [1.0]
     with pytest.raises(ProvenanceError, match="not made by xfeat"):
         Store.open(out, "features", {})
+    with pytest.raises(UsageError, match="holds unknown content, not features"):
+        Store.open(out, "features", {}, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.h5.lock", "out.h5"]
 
 
+def test_overwriting_never_replaces_another_kind_of_file(tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    write_features(out, {"a": some_features(4)})
+    before = out.read_bytes()
+    with pytest.raises(UsageError, match="holds features, not matches"):
+        Store.open(out, "matches", {}, overwrite=True)
+    assert out.read_bytes() == before
+    with Store.open(out, "semi-dense features", {}, overwrite=True) as store:  # the same kind of things
+        store.put("a", features_entry(some_features(4, semi_dense=True)))
+        store.finish()
+    assert FeaturesReader(out).kind == "semi-dense features"
+
+
+def test_an_output_is_never_an_input_by_any_spelling(tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    write_features(out, {"a": some_features(4)})
+    before = out.read_bytes()
+    (tmp_path / "link.h5").symlink_to(out)
+    (tmp_path / "hard.h5").hardlink_to(out)
+    (tmp_path / "sub").mkdir()
+    for spelling in (out, tmp_path / "sub" / ".." / "out.h5", tmp_path / "link.h5", tmp_path / "hard.h5"):
+        with pytest.raises(UsageError, match="is an input of this command"):
+            Store.open(spelling, "features", {}, overwrite=True, inputs=[out])
+    partial = tmp_path / "new.h5.partial"
+    out.rename(partial)
+    with pytest.raises(UsageError, match="is an input of this command"):
+        Store.open(tmp_path / "new.h5", "features", {}, overwrite=True, inputs=[partial])
+    assert partial.read_bytes() == before
+
+
+def test_a_symbolic_link_is_written_through(tmp_path: Path) -> None:
+    target, link = tmp_path / "disk" / "out.h5", tmp_path / "out.h5"
+    link.symlink_to(target)
+    for _ in range(2):
+        write_features(link, {"a": some_features(4)})
+        assert link.is_symlink()
+        assert FeaturesReader(target).names() == ["a"]
+    assert sorted(path.name for path in target.parent.iterdir()) == [".out.h5.lock", "out.h5"]
+
+
+def test_pipes_and_stdout_cannot_hold_a_file_of_features(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "out.h5")
+    for place in (tmp_path / "out.h5", Path("-")):
+        with pytest.raises(UsageError, match="name a file"):
+            Store.open(place, "features", {}, overwrite=True)
+    with pytest.raises(StoreError, match="device or a pipe"):
+        FeaturesReader(tmp_path / "out.h5")
+    assert (tmp_path / "out.h5").is_fifo()
+
+
+def test_an_empty_file_is_taken_for_none(tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    out.touch()
+    write_features(out, {"a": some_features(4)})
+    assert FeaturesReader(out).names() == ["a"]
+
+
+def test_a_full_disk_at_the_start_leaves_the_old_file_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.h5"
+    write_features(out, {"old": some_features(4)})
+
+    def full(fd: int, offset: int, view: memoryview) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(journal, "_write_at", full)
+    with pytest.raises(StoreError, match="No space left"):
+        Store.open(out, "features", {"top_k": 2}, overwrite=True)
+    assert FeaturesReader(out).names() == ["old"]
+
+
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is a folder"):
+    with pytest.raises(UsageError, match="is a folder"):
         Store.open(tmp_path, "features", {})
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"cannot write .*out\.h5"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -23,16 +24,19 @@ from xfeat_cli.cli import (
     export_model,
     extract,
     inspect,
+    interrupts,
     match,
+    merge,
     pair_kinds,
     pairs,
+    refine,
     sfm,
     train,
     weights,
 )
 from xfeat_cli.cli.help import App
-from xfeat_cli.cli.wording import in_options, one_line
-from xfeat_cli.errors import XFeatError
+from xfeat_cli.cli.wording import in_options
+from xfeat_cli.errors import XFeatError, one_line
 from xfeat_cli.version import __version__
 
 app = App(
@@ -46,6 +50,8 @@ app.command("match-pairs", help="The same as `match`.")(match.match)
 for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
     pairs.app.command()(_kind)
 app.add_typer(pairs.app, name="pairs")
+app.command("refine")(refine.refine)
+app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
@@ -65,27 +71,64 @@ app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
 
 
-def _print_version(value: bool) -> None:
-    if value:
-        typer.echo(f"xfeat {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --version: also say what computes on this machine.")
     ] = False,
 ) -> None:
-    pass
+    if version:
+        typer.echo(f"xfeat {__version__}")
+        if verbose:
+            _print_libraries()
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.fail("give a command; `xfeat --help` lists them")
+
+
+def _print_libraries() -> None:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    from xfeat_cli.native.library import level
+
+    typer.echo(f"native library: {level()}")
+    for package in ("torch", "openvino", "opencv-python", "pycolmap"):
+        try:
+            typer.echo(f"{package}: {version_of(package)}")
+        except PackageNotFoundError:
+            typer.echo(f"{package}: not installed")
 
 
 def main() -> None:
     """Run the command line; an expected error is one line on stderr and exit code 2."""
     # Threads that spin while they wait make every job on a busy machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    interrupts.install()
+    _show_warnings()
     try:
         app(prog_name="xfeat")
     except XFeatError as error:
-        typer.secho(f"xfeat: {one_line(in_options(str(error)))}", err=True, fg="red" if sys.stderr.isatty() else None)
+        typer.secho(f"xfeat: {in_options(str(error))}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)
+    except interrupts.Interrupted as interrupted:
+        interrupts.say()
+        sys.exit(interrupted.exit_code)
+    finally:
+        interrupts.ending()
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return in_options(one_line(f"{record.levelname.lower()}: {record.getMessage()}"))
+
+
+def _show_warnings() -> None:
+    """What the library logs goes to stderr, a line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logger = logging.getLogger("xfeat_cli")
+    logger.addHandler(handler)
+    logger.propagate = False

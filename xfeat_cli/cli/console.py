@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from types import FrameType
 
 import typer
 
-from xfeat_cli.cli.wording import in_options, one_line
+from xfeat_cli.cli.interrupts import advising
+from xfeat_cli.cli.wording import in_options
+from xfeat_cli.errors import one_line
 from xfeat_cli.jobs.progress import Report, Status, Summary
 
 _PLAIN_LINE_SECONDS = 10.0
@@ -120,18 +120,18 @@ class JobConsole:
 
 @contextmanager
 def interruptible(console: JobConsole, output: object) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a job in good order: what is done is kept, exit code 130."""
+    """Ctrl-C and SIGTERM end a job in good order: what is done is kept, and the user told how to go on."""
+    with advising(f"what is done is kept. The same command goes on with {one_line(str(output))}"):
+        try:
+            yield
+        finally:
+            console.close()
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
+def finish_part(console: JobConsole, summary: Summary, shard: str | None) -> int:
+    """As `JobConsole.finish`, but a part of a job that has nothing to do is no failure."""
+    if shard is not None and summary.total == 0:
         console.close()
-        typer.echo(f"xfeat: interrupted; what is done is kept. The same command goes on with {output}", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        console.close()
-        signal.signal(signal.SIGTERM, before)
+        typer.echo(f"xfeat: part {shard} is empty, since the list is shorter than the number of parts", err=True)
+        return 0
+    return console.finish(summary)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, interruptible
+from xfeat_cli.cli.console import JobConsole, finish_part, interruptible
 from xfeat_cli.cli.help import FEATURES, HARDWARE
 from xfeat_cli.cli.options import (
     BackendOption,
@@ -19,21 +20,34 @@ from xfeat_cli.cli.options import (
     OverwriteOption,
     PrecisionOption,
     QuietOption,
+    ShardOption,
     VerboseOption,
 )
 from xfeat_cli.config import Decoding, ExtractConfig, Mode
 from xfeat_cli.errors import UsageError
 
+if TYPE_CHECKING:
+    from xfeat_cli.jobs.progress import Summary
+
 _DEFAULT = ExtractConfig()
+_OUTPUT_SUFFIXES = (".h5", ".hdf5")
 
 
 def extract(
     images: Annotated[
-        Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively), or one image.")
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES",
+            show_default=False,
+            help="Folders of photographs (walked recursively), or images; OUT.h5 may come last.",
+        ),
     ],
-    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="Features file to write.")] = Path("out.h5"),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", show_default="out.h5", help="Features file to write."),
+    ] = None,
     image_list: Annotated[
-        str | None,
+        Path | None,
         typer.Option(
             "--image-list", metavar="FILE", help="Only these images: names within IMAGES, one a line; - = stdin."
         ),
@@ -112,6 +126,7 @@ def extract(
         Decoding,
         typer.Option("--decoding", help="Ours, or the authors' with its known faults.", rich_help_panel=FEATURES),
     ] = _DEFAULT.decoding,
+    shard: ShardOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -127,13 +142,18 @@ def extract(
 
       xfeat extract images/ dense.h5 --mode semi-dense --resize 1600
 
+      xfeat extract photos/*.jpg more-photos/ -o out.h5
+
       ls images | grep jpg | xfeat extract images/ out.h5 --image-list -
     """
+    images, output = _inputs_and_output(images, output)
     console = JobConsole("image", "keypoints", as_json=as_json, quiet=quiet, verbose=verbose)
     with interruptible(console, output):
         warnings.filterwarnings("ignore", module="PIL")  # what Pillow finds odd is either read or reported by us
-        listed = None if image_list is None else _read_list(image_list)
-        from xfeat_cli.jobs.extract import extract as run
+        from xfeat_cli.images import read_image_list
+
+        listed = None if image_list is None else read_image_list(image_list)
+        run = _part(shard)
 
         summary = run(
             images,
@@ -156,13 +176,27 @@ def extract(
             backend=backend,
             decoding=decoding,
         )
-    raise typer.Exit(console.finish(summary))
+    raise typer.Exit(finish_part(console, summary, shard))
 
 
-def _read_list(source: str) -> list[str]:
-    if source == "-":
-        return sys.stdin.read().splitlines()
-    try:
-        return Path(source).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--image-list {source} cannot be read as UTF-8 text ({error})") from None
+def _inputs_and_output(images: list[Path], output: Path | None) -> tuple[list[Path], Path]:
+    """The last of several arguments is the output if its name ends like one and `--output` does not name another."""
+    if output is None and images[-1].suffix.lower() in _OUTPUT_SUFFIXES:
+        images, output = images[:-1], images[-1]
+    for path in images:
+        if path.suffix.lower() in _OUTPUT_SUFFIXES and not path.is_dir():
+            raise UsageError(f"{path} is no photograph; name one output, as the last argument or with --output")
+    if not images:
+        raise UsageError("no photographs to extract from: name a folder or images before the output")
+    return images, output or Path("out.h5")
+
+
+def _part(shard: str | None) -> Callable[..., Summary]:
+    """What does all of the work, or one part of it."""
+    if shard is None:
+        from xfeat_cli.jobs.extract import extract as whole
+
+        return whole
+    from xfeat_cli.scale.shards import Shard, extract_shard
+
+    return partial(extract_shard, shard=Shard.parse(shard))

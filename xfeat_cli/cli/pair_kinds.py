@@ -28,7 +28,7 @@ def retrieval(
     from xfeat_cli.pairing.kinds import PairSources, make_pairs
 
     pairs = make_pairs(PairSources(features=features), PairConfig((PairKind.RETRIEVAL,), num=num))
-    _write(output, pairs, f"{features} holds no two images with features")
+    _write(output, pairs, [features], f"{features} holds no two images with features")
 
 
 def spatial(
@@ -52,7 +52,7 @@ def spatial(
     for note in sources.notes:
         typer.echo(note, err=True)
     nothing = f"{images}: no two images have positions near enough; raise --distance, or give a CSV of positions"
-    _write(output, pairs, nothing)
+    _write(output, pairs, [images], nothing)
 
 
 def poses(
@@ -72,7 +72,7 @@ def poses(
 
     config = PairConfig((PairKind.POSES,), num=num, max_angle_deg=max_angle_deg, model=model)
     pairs = make_pairs(PairSources(posed=read_posed(model)), config)
-    _write(output, pairs, f"{model}: no two cameras look the same way")
+    _write(output, pairs, [*model.glob("*")], f"{model}: no two cameras look the same way")
 
 
 def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption = Path("pairs.txt")) -> None:
@@ -84,11 +84,11 @@ def covisibility(model: ModelArgument, num: NumOption = 20, output: OutputOption
     from xfeat_cli.sfm.tracks import read_posed
 
     pairs = make_pairs(PairSources(posed=read_posed(model)), PairConfig((PairKind.COVISIBILITY,), num=num, model=model))
-    _write(output, pairs, f"{model}: no two images see a common point")
+    _write(output, pairs, [*model.glob("*")], f"{model}: no two images see a common point")
 
 
 def union(
-    lists: Annotated[list[Path], typer.Argument(metavar="PAIRS.txt...", help="Lists of pairs.")],
+    lists: Annotated[list[Path], typer.Argument(metavar="PAIRS.txt...", help="Lists of pairs; - = stdin.")],
     output: OutputOption = Path("pairs.txt"),
 ) -> None:
     """All pairs of several lists, each once.
@@ -99,10 +99,10 @@ def union(
 
     from xfeat_cli.pairing.lists import read_pairs, unique
 
-    _write(output, unique(chain.from_iterable(map(read_pairs, lists))), "the lists hold no pairs")
+    _write(output, unique(chain.from_iterable(map(read_pairs, lists))), lists, "the lists hold no pairs")
 
 
-def _write(output: Path, pairs: Iterable[tuple[str, str]], nothing: str) -> None:
+def _write(output: Path, pairs: Iterable[tuple[str, str]], inputs: Iterable[Path], nothing: str) -> None:
     """Write pairs as they are made; raises PairsError, `nothing`, when there are none."""
     from itertools import chain
 
@@ -112,4 +112,4 @@ def _write(output: Path, pairs: Iterable[tuple[str, str]], nothing: str) -> None
     first = next(made, None)
     if first is None:
         raise PairsError(nothing)
-    typer.echo(f"{write_pairs(output, chain([first], made)):,} pairs in {output}", err=True)
+    typer.echo(f"{write_pairs(output, chain([first], made), inputs):,} pairs in {output}", err=True)

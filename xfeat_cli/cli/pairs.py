@@ -75,15 +75,16 @@ def _names(source: Path) -> list[str]:
         from xfeat_cli.images import find_images
 
         names = [image.name for image in find_images(source)]
+        for name in names:
+            if not can_be_listed(name):
+                typer.echo(f"left out: {name!r} cannot stand in a list of pairs; rename the file", err=True)
+        names = [name for name in names if can_be_listed(name)]
     else:
+        from xfeat_cli.pairing.present import present_names
         from xfeat_cli.store.reader import KeypointsReader
 
         with KeypointsReader(source) as reader:
-            names = reader.names()
-    for name in names:
-        if not can_be_listed(name):
-            typer.echo(f"left out: {name!r} cannot stand in a list of pairs; rename the file", err=True)
-    names = [name for name in names if can_be_listed(name)]
+            names = present_names(reader)
     if len(names) < 2:
         raise PairsError(f"{source} holds {len(names)} image; a pair needs two")
     return names
@@ -93,4 +94,5 @@ def _write(output: Path, sources: PairSources, config: PairConfig) -> None:
     from xfeat_cli.pairing.kinds import make_pairs
     from xfeat_cli.pairing.lists import write_pairs
 
-    typer.echo(f"{write_pairs(output, make_pairs(sources, config)):,} pairs in {output}", err=True)
+    inputs = [sources.features] if sources.features else []
+    typer.echo(f"{write_pairs(output, make_pairs(sources, config), inputs):,} pairs in {output}", err=True)

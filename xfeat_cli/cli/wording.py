@@ -6,11 +6,12 @@ import re
 from dataclasses import fields
 
 from xfeat_cli.config import ExtractConfig, MatchConfig
+from xfeat_cli.export.config import ExportConfig
 from xfeat_cli.training.config import TrainConfig
 
 _NAMES = {
-    *("features", "images", "overwrite"),
-    *(field.name for config in (ExtractConfig, MatchConfig, TrainConfig) for field in fields(config)),
+    *("allow_missing", "features", "images", "overwrite", "shard"),
+    *(field.name for config in (ExportConfig, ExtractConfig, MatchConfig, TrainConfig) for field in fields(config)),
 }
 _PARAMETER = re.compile(rf"(?<![\w./=-])({'|'.join(sorted(_NAMES))})=(True\b|None\b|(?=\S))")
 
@@ -18,11 +19,6 @@ _PARAMETER = re.compile(rf"(?<![\w./=-])({'|'.join(sorted(_NAMES))})=(True\b|Non
 def in_options(message: str) -> str:
     """A message of the library with its parameters written as options."""
     return _PARAMETER.sub(_option, message)
-
-
-def one_line(text: str) -> str:
-    """A file's name may hold line breaks; a message is one line."""
-    return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _option(match: re.Match[str]) -> str:

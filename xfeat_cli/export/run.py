@@ -74,7 +74,7 @@ def export_model(
     names = [f"xfeat-{part.value}{suffix}" for part in parts for suffix in SUFFIXES[config.format]]
     there = [name for name in [*names, CARD] if (folder / name).exists()]
     if there and not overwrite:
-        raise UsageError(f"{folder / there[0]} exists; use --overwrite to replace it, or name another folder")
+        raise UsageError(f"{folder / there[0]} exists; use overwrite=True to replace it, or name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".xfeat-") as unfinished:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from xfeat_cli.errors import StoreError, UsageError
+from xfeat_cli.files import FileKind, check_output
 from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.matching.aggregate import assign, index_matches, merge_points
@@ -91,8 +92,9 @@ def aggregate(
     matches, features, keypoints, output = map(Path, (matches, features, keypoints, output))
     if not config.radius > 0:
         raise UsageError(f"radius is {config.radius}; it must be more than 0 px")
-    if len({path.absolute() for path in (matches, features, keypoints, output)}) < 4:
-        raise UsageError("matches, features, keypoints and output must be four files; give other names")
+    inputs = [matches, features]
+    for path, others in ((keypoints, inputs), (output, [*inputs, keypoints])):  # before hours of work on the first
+        check_output(path, FileKind.HDF5, others)
     summary = AggregateSummary(str(output), keypoints_file=str(keypoints), device="cpu", precision="fp64")
     tally = Tally(summary, listener)
     with MatchesReader(matches) as pairs, KeypointsReader(features) as images:
@@ -107,12 +109,12 @@ def aggregate(
             tally.add(Report(entry, Status.FAILED, error=f"{entry!r}: its images are not in {features}"))
         for entry, problem in resolved.ambiguous.items():
             tally.add(Report(entry, Status.FAILED, error=problem))
-        with Store.open(keypoints, KEYPOINTS, provenance, overwrite=overwrite) as store:
+        with Store.open(keypoints, KEYPOINTS, provenance, overwrite=overwrite, inputs=inputs) as store:
             _write_keypoints(store, list(resolved.pairs.values()), pairs, images, config.radius)
             store.finish()
         with (
             KeypointsReader(keypoints) as merged,
-            Store.open(output, MATCHES, provenance, overwrite=overwrite) as store,
+            Store.open(output, MATCHES, provenance, overwrite=overwrite, inputs=[*inputs, keypoints]) as store,
         ):
             _write_matches(store, resolved.pairs, pairs, merged, config.radius, tally, summary)
             store.finish()

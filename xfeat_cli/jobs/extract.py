@@ -7,7 +7,7 @@ gathers batches of images of one size, and each batch goes to a GPU that is free
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,23 +16,28 @@ from typing import Any
 
 import torch
 
-from xfeat_cli.config import ExtractConfig, Mode
+from xfeat_cli.config import Backend, ExtractConfig, Mode, Precision
 from xfeat_cli.coordinates import upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
-from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, read_photo
+from xfeat_cli.files import warn_once
+from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, image_root, read_photo
+from xfeat_cli.jobs import folders
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.devices import resolve_devices
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order
+from xfeat_cli.model.backends import BACKENDS
+from xfeat_cli.photo_names import walk
 from xfeat_cli.store.layout import features_entry
+from xfeat_cli.store.reader import begun_with
 from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
 from xfeat_cli.xfeat import XFeat
 
 
 def extract(
-    images: str | Path,
+    images: str | Path | Sequence[str | Path],
     output: str | Path = "out.h5",
     config: ExtractConfig | None = None,
     *,
@@ -40,6 +45,7 @@ def extract(
     masks: str | Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    renew: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> Summary:
@@ -48,13 +54,16 @@ def extract(
     An image that cannot be read is reported and skipped. A run that was interrupted goes on where it stopped.
 
     Args:
-        images: a folder, walked recursively, or one image.
+        images: a folder, walked recursively, one image, or several of both, which are named relative to the deepest
+            folder that holds all of them. The file remembers that folder and refuses another one's photographs.
         output: the features file to write.
         config: how features are made; its device may be several GPUs (`cuda:0,cuda:1`), which share the work.
         image_list: names within the folder, instead of all of it.
         masks: folder of `name.jpg.png`, black = ignore.
         workers: images that are computed at once on a CPU, or decoded at once for GPUs.
         overwrite: start again; without it a file of other options, weights or changed images is refused.
+        renew: keep the output to what the folder holds now: entries of images that are gone are removed, those of
+            changed images made again.
         listener: told of each image.
         **options: fields of `ExtractConfig`, in place of those of `config`.
 
@@ -68,16 +77,28 @@ def extract(
     """
     started = time.monotonic()
     config = replace(config or ExtractConfig(), **options)
-    images, output = Path(images), Path(output)
+    given = [Path(images)] if isinstance(images, (str, Path)) else list(map(Path, images))
+    output = Path(output)
     mask_folder = _mask_folder(masks)
-    files = find_images(images, image_list)
+    files = find_images(given, image_list, mask_folder)
+    root = image_root(given)
+    if mask_folder is not None:
+        _check_masks(mask_folder, files, root)
     devices = resolve_devices(config.device)
+    if not overwrite:
+        config = _as_begun(config, devices[0], begun_with(output))
     extractors = [XFeat(config, device=str(device)) for device in dict.fromkeys(devices)]
     xfeat = extractors[0]
     summary = Summary(str(output), device=",".join(map(str, devices)), precision=xfeat.runtime.precision.value)
     tally = Tally(summary, listener)
     kind = "features" if xfeat.config.mode is Mode.SPARSE else "semi-dense features"
-    with Store.open(output, kind, _provenance(xfeat, mask_folder), overwrite=overwrite) as store:
+    provenance, inputs = _provenance(xfeat, mask_folder), [*given, *(file.path for file in files)]
+    remembered = {"images": str(root.resolve())}
+    with Store.open(output, kind, provenance, overwrite=overwrite, inputs=inputs, remembered=remembered) as store:
+        if renew:
+            _renew(files, root, store, mask_folder, summary)
+        else:
+            folders.check_same_folder(store, root, files)
         todo, skipped = _split_done(files, store, mask_folder)
         tally.start(len(files))
         for file in skipped:
@@ -94,6 +115,24 @@ def extract(
     return summary
 
 
+def _as_begun(config: ExtractConfig, device: torch.device, begun: dict[str, Any]) -> ExtractConfig:
+    """On a CPU, `auto` for a file that is there already means what it was begun with, where that still runs: what is
+    fastest may be measured otherwise from one day to another."""
+    if device.type != "cpu":
+        return config
+    try:
+        precision, backend = Precision(begun.get("xfeat_precision")), Backend(begun.get("xfeat_backend"))
+    except ValueError:
+        return config
+    if config.precision is not Precision.AUTO:
+        precision = config.precision
+    if config.backend is not Backend.AUTO:
+        backend = config.backend
+    if precision is Precision.FP16 or BACKENDS[backend].refusal(device, precision):
+        return config
+    return replace(config, precision=precision, backend=backend)
+
+
 def default_workers(on_cpu: bool) -> int:
     """One for each processor this process may use; for a GPU at most 16, which feed it."""
     return usable_cores() if on_cpu else min(16, usable_cores())
@@ -105,6 +144,19 @@ def _mask_folder(masks: str | Path | None) -> Path | None:
     if not Path(masks).is_dir():
         raise UsageError(f"{masks} is no folder of masks: give the one that holds NAME.jpg.png for image NAME.jpg")
     return Path(masks)
+
+
+def _check_masks(masks: Path, files: list[ImageFile], root: Path) -> None:
+    """Raise UsageError when no mask fits any image; warn about masks that fit none."""
+    if not any((masks / f"{file.name}.png").exists() for file in files):
+        example = files[0].name
+        raise UsageError(f"{masks} holds no mask of any of {len(files)} images: name that of {example} {example}.png")
+    unfit = [name for name in walk(masks).photographs if not (root / name.removesuffix(".png")).is_file()]
+    if unfit:
+        shown = f"{', '.join(unfit[:3])}{' …' if len(unfit) > 3 else ''}"
+        warn_once(
+            f"{masks}: {len(unfit)} masks fit no image and are not used ({shown}); name the mask of a.jpg a.jpg.png"
+        )
 
 
 def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float]:
@@ -127,6 +179,22 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         provenance["detection_threshold"] = config.detection_threshold
         provenance["grids"] = config.grids
     return provenance
+
+
+def _renew(files: list[ImageFile], root: Path, store: Store, masks: Path | None, summary: Summary) -> None:
+    """Remove the entries of images that are gone or have changed."""
+    moved = folders.remember(store, root)
+    present = {file.name: file for file in files}
+    stored = store.names()
+    summary.removed = sorted(stored - present.keys())
+    summary.renewed = sorted(
+        name
+        for name in stored & present.keys()
+        if _has_changed(present[name], store.attributes(name), masks)
+        or (moved and not folders.is_unchanged(present[name], store))
+    )
+    for name in (*summary.removed, *summary.renewed):
+        store.remove(name)
 
 
 def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tuple[list[ImageFile], list[ImageFile]]:

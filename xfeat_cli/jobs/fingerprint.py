@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 
+from xfeat_cli.store.layout import NOT_COMPARED
 from xfeat_cli.store.reader import FeaturesReader, KeypointsReader, MatchesReader
 
 _BYTES = 8
 
 
-def of_options(reader: FeaturesReader) -> str:
-    """The digest of the options and weights that features were made with: other ones need other matches."""
+def of_options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> str:
+    """The digest of the options and weights that a file was made with: with others, later stages are made again."""
     return hashlib.blake2b(_options(reader), digest_size=_BYTES).hexdigest()
 
 
@@ -26,4 +27,5 @@ def of_content(reader: KeypointsReader | MatchesReader) -> str:
 
 
 def _options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> bytes:
-    return repr(sorted((key, value) for key, value in reader.attributes.items() if key != "xfeat_version")).encode()
+    told = ((key, value) for key, value in reader.attributes.items() if key not in NOT_COMPARED)
+    return repr(sorted(told)).encode()

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.config import MatchConfig
-from xfeat_cli.errors import PairsError, ProvenanceError, StoreError, UsageError
+from xfeat_cli.errors import PairsError, ProvenanceError, StoreError
 from xfeat_cli.jobs.matchers import MATCHERS
 from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
+from xfeat_cli.jobs.ordering import in_squares
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.memory import give_back_freed_memory
 from xfeat_cli.pairing.lists import read_pairs, unique
-from xfeat_cli.store.layout import MATCHES, SEMI_DENSE_MATCHES
+from xfeat_cli.photo_names import KnownNames
+from xfeat_cli.store.layout import IMAGES_ATTRIBUTE, MATCHES, SEMI_DENSE_MATCHES
 from xfeat_cli.store.names import colliding_pairs, pair_name
 from xfeat_cli.store.reader import FeaturesReader
 from xfeat_cli.store.writer import Store
@@ -33,6 +35,7 @@ def match(
     config: MatchConfig | None = None,
     *,
     overwrite: bool = False,
+    renew: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> Summary:
@@ -48,6 +51,7 @@ def match(
         output: the matches file to write.
         config: how features are matched.
         overwrite: start again; without it a file of other options or features is refused.
+        renew: keep the output to these pairs: entries of others are removed, those of changed images made again.
         listener: told of each pair.
         **options: fields of `MatchConfig`, in place of those of `config`.
 
@@ -63,17 +67,18 @@ def match(
     started = time.monotonic()
     config = replace(config or MatchConfig(), **options)
     features, output = Path(features), Path(output)
-    if output.absolute() == features.absolute():
-        raise UsageError(f"{output}: features and matches must be two files; give another output")
-    wanted = read_pairs(Path(pairs)) if isinstance(pairs, (str, Path)) else unique(pairs)
     with FeaturesReader(features) as reader:
+        wanted = _wanted(pairs, reader)
         matcher = MATCHERS[config.matcher](reader, config)
         known, unknown = _split_known(wanted, reader)
         colliding = _collisions(known)
         summary = Summary(str(output), device=",".join(map(str, matcher.devices)), precision=matcher.precision.value)
         tally = Tally(summary, listener)
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
-        with Store.open(output, kind, matcher.provenance(), overwrite=overwrite) as store:
+        inputs = [features, *([Path(pairs)] if isinstance(pairs, (str, Path)) else [])]
+        with Store.open(output, kind, matcher.provenance(), overwrite=overwrite, inputs=inputs) as store:
+            if renew:
+                _renew(known, store, reader, summary)
             todo, done = _split_done([pair for pair in known if pair not in colliding], store, reader)
             tally.start(len(wanted))
             for pair, error in [*unknown, *colliding.items()]:
@@ -82,7 +87,7 @@ def match(
                 _forget(pair, store)
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
-            with Writer() as writer, closing(matcher.match(_in_reading_order(todo))) as matched:
+            with Writer() as writer, closing(matcher.match(in_reading_order(todo))) as matched:
                 for number, (pair, found) in enumerate(matched, 1):
                     if number % _PAIRS_BETWEEN_TRIMS == 0:
                         give_back_freed_memory()
@@ -95,6 +100,12 @@ def match(
             conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _wanted(pairs: str | Path | Iterable[Pair], reader: FeaturesReader) -> list[Pair]:
+    if not isinstance(pairs, (str, Path)):
+        return unique(pair for pair in pairs if pair[0] != pair[1])
+    return read_pairs(Path(pairs), KnownNames(reader.names(), reader.attributes.get(IMAGES_ATTRIBUTE)))
 
 
 def _split_known(pairs: list[Pair], reader: FeaturesReader) -> tuple[list[Pair], list[tuple[Pair, str]]]:
@@ -148,17 +159,26 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
     return todo, done
 
 
-def _in_reading_order(pairs: list[Pair]) -> list[Pair]:
+def _renew(pairs: list[Pair], store: Store, reader: FeaturesReader, summary: Summary) -> None:
+    """Remove the entries that are of none of the pairs, or of images that have changed."""
+    images = {pair_name(*names): names for pair in pairs for names in (pair, pair[::-1])}
+    for entry in sorted(store.names()):
+        if entry not in images:
+            summary.removed.append(entry)
+        elif _has_changed(images[entry], entry, store, reader):
+            summary.renewed.append(entry)
+    for entry in (*summary.removed, *summary.renewed):
+        store.remove(entry)
+
+
+def _has_changed(names: Pair, entry: str, store: Store, reader: FeaturesReader) -> bool:
+    attributes = store.attributes(entry)
+    return any(attributes.get(f"digest{i}") != _digest(reader, name) for i, name in enumerate(names))
+
+
+def in_reading_order(pairs: list[Pair]) -> list[Pair]:
     """In squares of so few images that all of them stay in memory: each is read once a square, not once a pair."""
-    side = SHARED_IMAGES // 2
-    names = dict.fromkeys(name for pair in pairs for name in pair)
-    rank = {name: number for number, name in enumerate(names)}
-
-    def place(pair: Pair) -> tuple[int, ...]:
-        row, column = rank[pair[0]], rank[pair[1]]
-        return row // side, column // side, row, column
-
-    return sorted(pairs, key=place)
+    return in_squares(pairs, SHARED_IMAGES // 2)
 
 
 def _digest(reader: FeaturesReader, name: str) -> str:

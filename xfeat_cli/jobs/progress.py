@@ -34,7 +34,10 @@ class Listener(Protocol):
 
 @dataclass
 class Summary:
-    """What a job did. count: keypoints or matches in all new entries; skipped: already in the output."""
+    """What a job did. count: keypoints or matches in all new entries; skipped: already in the output.
+
+    removed, renewed: entries of an earlier run whose images are gone, or have changed, where the job was to renew them.
+    """
 
     output: str
     total: int = 0
@@ -45,6 +48,8 @@ class Summary:
     device: str = ""
     precision: str = ""
     failures: list[tuple[str, str]] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
 
     @property
     def nothing_done(self) -> bool:

@@ -1,48 +1,65 @@
 """Read, write and make lists of image pairs.
 
 One pair a line, `name0 name1`, whitespace separated; tab separated when a name holds spaces. Blank lines and lines
-that begin with `#` are skipped. A pair given twice, or both ways round, counts once.
+that begin with `#` are skipped, unless both their words name images. A pair given twice, or both ways round, counts
+once.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from xfeat_cli.errors import PairsError
-from xfeat_cli.files import FileKind, whole_file
+from xfeat_cli.files import FileKind, read_text, warn_once, whole_file
+from xfeat_cli.photo_names import SUFFIXES, KnownNames, natural_key
 from xfeat_cli.types import Pair
 
+_SHOWN_LINES = 3
 
-def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a file, each once, in the file's order. Raises PairsError naming file and line."""
+
+def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
+    """The pairs of a file (- = stdin), each once, in the file's order; those of an image with itself are left out.
+
+    known: names of images; every spelling of one in the list becomes that name. Raises PairsError naming file and line.
+    """
     try:
-        with open(path, encoding="utf-8-sig") as lines:  # -sig: Windows editors put a byte order mark first
-            pairs = [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if _is_pair(line)]
+        text = read_text(path)
     except FileNotFoundError:
         raise PairsError(f"{path} does not exist; make it with `xfeat pairs exhaustive out.h5 -o {path}`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PairsError(f"{path} cannot be read as a UTF-8 list of pairs ({error})") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PairsError(f"{path} cannot be read as a UTF-8 list of pairs ({reason})") from None
+    with_itself: list[int] = []
+    pairs = unique(_parsed(text, path, known, with_itself))
+    if with_itself:
+        shown = ", ".join(map(str, with_itself[:_SHOWN_LINES])) + (" …" if len(with_itself) > _SHOWN_LINES else "")
+        warn_once(f"{path}: pairs of an image with itself are left out (line {shown})")
     if not pairs:
         raise PairsError(f"{path} holds no pairs; write one `name0 name1` a line")
-    return unique(pairs)
+    return pairs
 
 
 def unique(pairs: Iterable[Pair]) -> list[Pair]:
     """The pairs without repetition; (a, b) and (b, a) are one."""
     first: dict[Pair, Pair] = {}
-    for a, b in pairs:
-        first.setdefault((a, b) if a < b else (b, a), (a, b))
+    for one, two in pairs:
+        first.setdefault((min(one, two), max(one, two)), (one, two))
     return list(first.values())
 
 
-def write_pairs(path: Path, pairs: Iterable[Pair]) -> int:
-    """Write a list and return how many pairs it has; the file appears whole or not at all. Raises PairsError."""
+def write_pairs(path: Path, pairs: Iterable[Pair], inputs: Iterable[Path] = ()) -> int:
+    """Write a list (- = stdout) and return how many pairs it has; the file appears whole or not at all.
+
+    inputs: what the pairs are made of, which the list must not replace. Raises PairsError, UsageError.
+    """
     count = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path, FileKind.TEXT) as file:
+        with whole_file(path, FileKind.PAIRS, inputs) as file:
             for a, b in pairs:
                 file.write(_format(a, b).encode())
                 count += 1
@@ -57,8 +74,12 @@ def exhaustive(names: Sequence[str]) -> Iterator[Pair]:
 
 
 def sequential(names: Sequence[str], overlap: int, quadratic: bool = False) -> Iterator[Pair]:
-    """Every image with the `overlap` that follow it; quadratic: also with those 1, 2, 4, … 2^(overlap − 1) ahead."""
-    steps = set(range(1, overlap + 1))
+    """Every image with the `overlap` that follow it; quadratic: also with those 1, 2, 4, … 2^(overlap − 1) ahead.
+
+    The order is that of `photo_names.natural_key`: folder by folder, frame_2 before frame_10.
+    """
+    names = sorted(names, key=natural_key)
+    steps = set(range(1, min(overlap, len(names)) + 1))
     if quadratic:
         steps |= {1 << power for power in range(min(overlap, len(names).bit_length()))}
     ordered = sorted(steps)
@@ -70,28 +91,57 @@ def sequential(names: Sequence[str], overlap: int, quadratic: bool = False) -> I
 
 def can_be_listed(name: str) -> bool:
     """Whether a line of a pair list can hold this image name."""
-    return not any(c in name for c in "\t\n\r") and name == name.strip() and not name.startswith("#")
+    return not any(c in name for c in "\t\n\r") and name == name.strip() and _is_unicode(name)
 
 
-def _is_pair(line: str) -> bool:
-    return bool(line.strip()) and not line.lstrip().startswith("#")
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _parse(line: str, where: str) -> Pair:
-    text = line.rstrip("\r\n")
-    names = [part.strip() for part in text.split("\t") if part.strip()] if "\t" in text else text.split()
-    if len(names) != 2:
-        raise PairsError(
-            f"{where}: {len(names)} names instead of 2; write `name0 name1`, with a tab between names that hold spaces"
-        )
-    if names[0] == names[1]:
-        raise PairsError(f"{where}: pairs {names[0]} with itself; remove the line")
-    return names[0], names[1]
+def _parsed(text: str, path: Path, known: KnownNames | None, with_itself: list[int]) -> Iterator[Pair]:
+    """The pairs of a text; numbers of lines that pair an image with itself go to `with_itself`."""
+    spellings: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.rstrip("\r")
+        if not line.strip():
+            continue
+        names = [part.strip() for part in line.split("\t") if part.strip()] if "\t" in line else line.split()
+        if line.lstrip().startswith("#") and not _names_images(names, known):
+            continue
+        if len(names) != 2:
+            raise PairsError(
+                f"{path}, line {number}: {len(names)} names instead of 2; write `name0 name1`, with a tab between "
+                "names that hold spaces"
+            )
+        for spelling in names:
+            if spelling not in spellings:
+                found = known.find(spelling) if known is not None else None
+                spellings[spelling] = sys.intern(found or spelling)
+        pair = spellings[names[0]], spellings[names[1]]
+        if pair[0] == pair[1]:
+            with_itself.append(number)
+        else:
+            yield pair
+
+
+def _names_images(words: list[str], known: KnownNames | None) -> bool:
+    """Whether the words of a line that begins with # are two images, and it is no comment."""
+    if len(words) != 2:
+        return False
+    if known is not None:
+        return all(known.find(word) is not None for word in words)
+    return all(os.path.splitext(word)[1].lower() in SUFFIXES for word in words)
 
 
 def _format(a: str, b: str) -> str:
     for name in (a, b):
         if not can_be_listed(name):
             raise PairsError(f"the image name {name!r} cannot stand in a list of pairs; rename the file")
+    if a.startswith("#"):
+        a, b = b, a
     separator = "\t" if any(c.isspace() for c in a + b) else " "
     return f"{a}{separator}{b}\n"

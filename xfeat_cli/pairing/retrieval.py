@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xfeat_cli.errors import StoreError
-from xfeat_cli.pairing.lists import can_be_listed
 from xfeat_cli.pairing.neighbours import IndexArray, nearest_pairs
+from xfeat_cli.pairing.present import present_names
+from xfeat_cli.photo_names import natural_key
 from xfeat_cli.store.reader import FeaturesReader
 from xfeat_cli.types import FloatArray, Pair
 
@@ -70,11 +71,11 @@ def retrieve(features: Path, count: int) -> Iterator[Pair]:
 def loop_closures(features: Path, count: int, period: int, apart: int) -> Iterator[Pair]:
     """Every `period`th image with the `count` that look most like it among those more than `apart` places away.
 
-    The images of a features file in the order of their names, as a sequence. Raises StoreError.
+    The images of a features file in the order of a sequence, as of `lists.sequential`. Raises StoreError.
     """
     names, vectors = _describe(features)
     with FeaturesReader(features) as reader:
-        order = {name: place for place, name in enumerate(filter(can_be_listed, reader.names()))}
+        order = {name: place for place, name in enumerate(sorted(present_names(reader), key=natural_key))}
     places = np.array([order[name] for name in names], np.int64)
     return similar_pairs(names, vectors, count, places, np.flatnonzero(places % period == 0), apart)
 
@@ -106,7 +107,7 @@ def similar_pairs(
 def _describe(features: Path) -> tuple[list[str], Float32Array]:
     """Names of the images that have features, and their global descriptors (N, V)."""
     with FeaturesReader(features) as reader:
-        names = [name for name in reader.names() if can_be_listed(name) and reader.count(name)]
+        names = [name for name in present_names(reader) if reader.count(name)]
         if not names:
             return [], np.zeros((0, 1), np.float32)
         step = -(-len(names) // SAMPLED_IMAGES)

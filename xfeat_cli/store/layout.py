@@ -7,6 +7,7 @@ weights, fingerprints) goes into attributes, of the root or of an entry.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from xfeat_cli.types import Features, Matches, PointMatches
+from xfeat_cli.types import Features, Links, Matches, PointMatches
 
 FORMAT_VERSION = 1
 FEATURES = "features"
@@ -23,6 +24,8 @@ KEYPOINTS = "keypoints"
 """Keypoints without descriptors, shared by many pairs: what aggregation makes."""
 MATCHES = "matches"
 SEMI_DENSE_MATCHES = "semi-dense matches"
+LINKS = "links"
+"""What registration says of the matches of each pair: what refinement starts from."""
 
 REQUIRED_DATASETS = {
     FEATURES: ("keypoints", "descriptors"),
@@ -30,6 +33,7 @@ REQUIRED_DATASETS = {
     KEYPOINTS: ("keypoints",),
     MATCHES: ("matches0", "matching_scores0"),
     SEMI_DENSE_MATCHES: ("keypoints0", "keypoints1", "scores"),
+    LINKS: ("indices", "affines", "shifts", "information"),
 }
 """What an entry must hold to be complete. hloc's own files may hold no more than this."""
 
@@ -43,9 +47,17 @@ HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 Attribute = str | int | float
 
 
+IMAGES_ATTRIBUTE = "xfeat_images"
+"""Root attribute of a features file: the folder that its images' names are relative to."""
+
+NOT_COMPARED = ("xfeat_version", IMAGES_ATTRIBUTE)
+"""Root attributes that do not decide what the entries hold."""
+
+
 def partial_path(path: Path) -> Path:
-    """Where `path` is written until the job that writes it has finished."""
-    return path.with_name(path.name + ".partial")
+    """Where `path`, or what it links to, is written until the job that writes it has finished."""
+    target = Path(os.path.realpath(path))
+    return target.with_name(target.name + ".partial")
 
 
 def features_entry(features: Features, *, half: bool = True) -> dict[str, np.ndarray]:
@@ -90,6 +102,17 @@ def point_matches_entry(matches: PointMatches) -> dict[str, np.ndarray]:
         "keypoints0": np.asarray(matches.points0, np.float32),
         "keypoints1": np.asarray(matches.points1, np.float32),
         "scores": np.asarray(matches.scores, np.float32),
+    }
+
+
+def links_entry(links: Links) -> dict[str, np.ndarray]:
+    """Datasets of a registered pair: indices (M, 2) int32, affines (M, 4) float16, shifts (M, 2) and information (M, 3)
+    float32."""
+    return {
+        "indices": np.asarray(links.indices, np.int32),
+        "affines": links.affines.reshape(-1, 4).astype(np.float16),
+        "shifts": np.asarray(links.shifts, np.float32),
+        "information": np.asarray(links.information, np.float32),
     }
 
 

@@ -19,10 +19,12 @@ from xfeat_cli.store.layout import (
     FEATURES,
     HDF5_ERRORS,
     KEYPOINTS,
+    LINKS,
     MATCHES,
     REQUIRED_DATASETS,
     SEMI_DENSE_FEATURES,
     SEMI_DENSE_MATCHES,
+    Attribute,
     check_dataset,
     entries,
     guess_kind,
@@ -30,16 +32,30 @@ from xfeat_cli.store.layout import (
     python_attributes,
 )
 from xfeat_cli.store.names import pair_name
-from xfeat_cli.types import Features, Matches, PointMatches
+from xfeat_cli.types import Features, FloatArray, Links, Matches, PointMatches
+
+_OF_THE_FILE = ("xfeat_kind", "xfeat_format", "xfeat_version")
+"""Root attributes that the writer sets itself."""
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Open for reading; an unfinished file as of its last commit, without touching it. Raises StoreError."""
+def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
+    """Open for reading; an unfinished file as of its last commit, without touching it.
+
+    superseded: also a file that an unfinished run with overwrite=True is going to replace.
+    Raises StoreError.
+    """
     path = Path(path)
     if path.is_dir():
         raise StoreError(f"{path} is a folder, not an HDF5 file")
     if not path.exists():
         raise StoreError(_why_missing(path))
+    if not path.is_file():
+        raise StoreError(f"{path} is a device or a pipe; HDF5 is read from a file")
+    if not superseded and is_superseded(path):
+        raise StoreError(
+            f"{path} is what was there before a run with overwrite=True that has not finished: run that again, or "
+            f"remove {partial_path(path).name} to keep the old content"
+        )
     try:
         if journal_path(path).exists():
             return h5py.File(JournaledFile.open_read_only(path), "r")
@@ -48,6 +64,24 @@ def open_hdf5(path: Path) -> h5py.File:
         if isinstance(error, PermissionError):
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         raise StoreError(f"{path} is not an HDF5 file, or is damaged: {error}") from error
+
+
+def begun_with(path: Path) -> dict[str, Any]:
+    """Root attributes of the file that a job would go on with, unfinished or finished; none where there is no such file
+    or it cannot be read."""
+    begun = next((file for file in (partial_path(path), Path(path)) if file.exists()), None)
+    if begun is None:
+        return {}
+    try:
+        with open_hdf5(begun, superseded=True) as h5:
+            return python_attributes(h5)
+    except (StoreError, OSError):
+        return {}
+
+
+def is_superseded(path: Path) -> bool:
+    """Whether making a finished file anew is under way, or was interrupted."""
+    return path.exists() and partial_path(path).exists()
 
 
 def _why_missing(path: Path) -> str:
@@ -149,6 +183,39 @@ class _Reader:
         raise StoreError(f"{self.path}: {key} of {name!r} {problem}; make that entry again")
 
 
+class EntriesReader(_Reader):
+    """Whole entries of a finished file of any kind, as `Store.put` takes them. A context manager.
+
+    provenance: what the file was made with, as `Store.open` takes it.
+    Raises StoreError when the file is missing, unfinished or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, tuple(REQUIRED_DATASETS), "the command that makes it")
+        self.provenance: dict[str, Attribute] = {
+            key.removeprefix("xfeat_"): value for key, value in self.attributes.items() if key not in _OF_THE_FILE
+        }
+
+    def __enter__(self) -> EntriesReader:
+        return self
+
+    def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Attribute], dict[str, dict[str, Attribute]]]:
+        """Datasets of an entry, its attributes, and those of its datasets. Raises KeyError, StoreError."""
+        datasets, described = {}, {}
+        for key in self._entries[name]:
+            try:
+                dataset = self._h5[name][key]
+                problem = check_dataset(dataset)
+                if problem is None:
+                    datasets[key] = dataset[()]
+                    described[key] = python_attributes(dataset)
+            except HDF5_ERRORS as error:
+                problem = f"cannot be read ({error})"
+            if problem is not None:
+                raise StoreError(f"{self.path}: {key} of {name!r} {problem}; make that entry again")
+        return datasets, self.entry_attributes(name), described
+
+
 class _ImagesReader(_Reader):
     """What readers of features and of keypoints share."""
 
@@ -242,6 +309,13 @@ class KeypointsReader(_ImagesReader):
         stated = python_attributes(self._h5[name]["keypoints"]).get("uncertainty")
         return float(stated) if isinstance(stated, int | float) else None
 
+    def uncertainties(self, name: str) -> FloatArray | None:
+        """Standard deviation of each keypoint of an image, per axis, (N,) px; None where the file holds none, as before
+        refinement. Raises KeyError, StoreError."""
+        if "uncertainty" not in self._entries[name]:
+            return None
+        return self._array(name, "uncertainty", "f", self.count(name))
+
 
 class MatchesReader(_Reader):
     """A finished matches file, of xfeat or of hloc. A context manager.
@@ -277,6 +351,19 @@ class MatchesReader(_Reader):
         scores = self._array(name, "scores", "f", len(points0)).astype(np.float32, copy=False)
         return PointMatches(points1, points0, scores) if flip else PointMatches(points0, points1, scores)
 
+    def sigmas(self, name0: str, name1: str) -> FloatArray | None:
+        """Standard deviation of the distance of each match, as `load` orders them, from its epipolar lines, (M,) px;
+        None where the file holds none, as before refinement. Raises KeyError, StoreError."""
+        name, flip = pair_name(name0, name1), False
+        if name not in self._entries:
+            name, flip = pair_name(name1, name0), True
+        if "sigma" not in self._entries[name]:
+            return None
+        matches0 = self._array(name, "matches0", "i", None)
+        sigmas = self._array(name, "sigma", "f", len(matches0))
+        index0 = np.flatnonzero(matches0 >= 0)
+        return sigmas[index0[np.argsort(matches0[index0], kind="stable")] if flip else index0]
+
     def _matches(self, name: str, flip: bool) -> Matches:
         matches0 = self._array(name, "matches0", "i", None).astype(np.int32)
         scores0 = self._array(name, "matching_scores0", "f", len(matches0))
@@ -287,3 +374,29 @@ class MatchesReader(_Reader):
             order = np.argsort(indices[:, 1], kind="stable")
             indices, scores = indices[order, ::-1], scores[order]
         return Matches(np.ascontiguousarray(indices), scores)
+
+
+class LinksReader(_Reader):
+    """A finished file of links. A context manager. Raises StoreError as `MatchesReader` does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, (LINKS,), "xfeat refine")
+
+    def __enter__(self) -> LinksReader:
+        return self
+
+    def __contains__(self, entry: str) -> bool:
+        return entry in self._entries
+
+    def load(self, entry: str) -> Links:
+        """Links of a pair, in the order of the images in the entry's name. Raises KeyError, StoreError."""
+        if entry not in self._entries:
+            raise KeyError(entry)
+        indices = self._array(entry, "indices", "i", None, 2).astype(np.int32, copy=False)
+        m = len(indices)
+        affines = self._array(entry, "affines", "f", m, 4).astype(np.float32).reshape(-1, 2, 2)
+        shifts, information = (
+            self._array(entry, key, "f", m, width).astype(np.float32, copy=False)
+            for key, width in (("shifts", 2), ("information", 3))
+        )
+        return Links(indices, affines, shifts, information)

@@ -6,28 +6,31 @@ last job that wrote it finished.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any
 
-import filelock
 import h5py
 import numpy as np
 
-from xfeat_cli.errors import LockedError, ProvenanceError, StoreError
-from xfeat_cli.files import durable_rename
+from xfeat_cli.errors import ProvenanceError, StoreError, UsageError
+from xfeat_cli.files import FileKind, check_no_input, check_output, durable_rename
 from xfeat_cli.store.journal import JournaledFile, JournalError, journal_path
 from xfeat_cli.store.layout import (
     FORMAT_VERSION,
     HDF5_ERRORS,
+    NOT_COMPARED,
     Attribute,
     entries,
+    guess_kind,
     partial_path,
     python_attributes,
 )
+from xfeat_cli.store.lock import OutputLock
 from xfeat_cli.store.reader import open_hdf5
 from xfeat_cli.version import __version__
 
@@ -48,9 +51,7 @@ class Store:
     Every method raises StoreError when the disk is full or fails; all that was committed before stays.
     """
 
-    def __init__(
-        self, path: Path, lock: filelock.BaseFileLock, file: JournaledFile, h5: h5py.File, commit_seconds: float
-    ) -> None:
+    def __init__(self, path: Path, lock: OutputLock, file: JournaledFile, h5: h5py.File, commit_seconds: float) -> None:
         self.path = path
         self._lock = lock
         self._file = file
@@ -71,27 +72,37 @@ class Store:
         provenance: Mapping[str, Attribute],
         *,
         overwrite: bool = False,
+        inputs: Iterable[Path] = (),
+        remembered: Mapping[str, Attribute] | None = None,
         commit_seconds: float = 2.0,
     ) -> Store:
         """Start a file, or go on with one of the same kind and provenance.
 
         kind: one of the kinds above. provenance: becomes the root attributes `xfeat_<key>`.
-        overwrite: start again; a finished file of that name stays until this job finishes.
+        overwrite: start again; a finished file of that name stays until this job finishes, but readers refuse it.
+        inputs: files that the job reads, which the output must not be.
+        remembered: root attributes of a new file beside its provenance, which a later run may change.
         commit_seconds: most work that a crash may cost.
 
-        Raises LockedError when another process writes the file, ProvenanceError naming every difference, and
-        StoreError when the file cannot be written or is not an xfeat file.
+        Raises UsageError when the file would destroy an input or something of another kind, LockedError when another
+        process writes it, ProvenanceError naming every difference, and StoreError when it cannot be written or is not
+        an xfeat file.
         """
         path = Path(path)
-        if path.is_dir():
-            raise StoreError(f"{path} is a folder; name a file to write")
+        _check_place(path, inputs)
         root: dict[str, Attribute] = {"xfeat_kind": kind, "xfeat_format": FORMAT_VERSION}
         root.update({f"xfeat_{key}": provenance[key] for key in sorted(provenance)})
-        lock = _lock(path)
         try:
+            lock = OutputLock(path)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        try:
+            if overwrite:
+                _check_replaceable(path, kind)
             file = None if overwrite else _unfinished(path) or _finished(path, root)
             if file is None:
-                return cls._start(path, lock, root, commit_seconds)
+                remembered = {f"xfeat_{key}": value for key, value in (remembered or {}).items()}
+                return cls._start(path, lock, {**root, **remembered}, commit_seconds)
             return cls._go_on(path, lock, file, root, commit_seconds)
         except BaseException as error:
             lock.release()
@@ -102,9 +113,7 @@ class Store:
             raise
 
     @classmethod
-    def _start(
-        cls, path: Path, lock: filelock.BaseFileLock, root: Mapping[str, Attribute], commit_seconds: float
-    ) -> Store:
+    def _start(cls, path: Path, lock: OutputLock, root: Mapping[str, Attribute], commit_seconds: float) -> Store:
         file = JournaledFile.create(partial_path(path))
         store = None
         try:
@@ -116,6 +125,7 @@ class Store:
             if store is not None:
                 _let_go(store._h5)
             file.close()
+            _remove_unfinished(path)
             raise
         return store
 
@@ -123,7 +133,7 @@ class Store:
     def _go_on(
         cls,
         path: Path,
-        lock: filelock.BaseFileLock,
+        lock: OutputLock,
         file: JournaledFile,
         root: Mapping[str, Attribute],
         commit_seconds: float,
@@ -162,6 +172,15 @@ class Store:
         if name not in self._names:
             raise KeyError(name)
         return python_attributes(self._h5[name])
+
+    def remembered(self, key: str) -> Any:
+        """What the file remembers beside its provenance; None where it does not say."""
+        return python_attributes(self._h5).get(f"xfeat_{key}")
+
+    def remember(self, key: str, value: Attribute) -> None:
+        """Change what `remembered` gives."""
+        with self._writing():
+            self._h5.attrs[f"xfeat_{key}"] = value
 
     def put(
         self,
@@ -213,7 +232,7 @@ class Store:
         with self._writing():
             self._h5.close()
             self._file.finish()
-            durable_rename(self._file.path, self.path)
+            durable_rename(self._file.path, _target(self.path))
         self._lock.release()
 
     def discard(self) -> None:
@@ -221,8 +240,7 @@ class Store:
         if not self._names and not self._file.closed:
             _let_go(self._h5)
             self._file.close()
-            self._file.path.unlink(missing_ok=True)
-            journal_path(self._file.path).unlink(missing_ok=True)
+            _remove_unfinished(self.path)
         self.close()
 
     def close(self) -> None:
@@ -233,7 +251,7 @@ class Store:
                     self._h5.close()
                     self._file.commit()
                     if not journal_path(self._file.path).exists():
-                        durable_rename(self._file.path, self.path)
+                        durable_rename(self._file.path, _target(self.path))
         finally:
             _let_go(self._h5)
             self._file.close()
@@ -273,19 +291,38 @@ def _type(dtype: np.dtype) -> Any:
     return h5py.h5t.py_create(dtype, logical=True)
 
 
-def _lock(path: Path) -> filelock.BaseFileLock:
-    """The lock's file stays, hidden: removing it would let two processes hold locks on different files."""
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+def _target(path: Path) -> Path:
+    """Where the data of an output is, or will be: a symbolic link is written through."""
+    return Path(os.path.realpath(path))
+
+
+def _check_place(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to destroy an input, or what is not ours, under the output's name or that of its unfinished state."""
+    partial, inputs = partial_path(path), list(inputs)
+    check_output(path, FileKind.HDF5, inputs)
+    check_no_input(partial, inputs)
+    if not journal_path(partial).exists():  # with one, it is ours, whatever a crash left of it
+        check_output(partial, FileKind.HDF5)
+
+
+def _check_replaceable(path: Path, kind: str) -> None:
+    """Raise UsageError where a readable HDF5 file holds another kind of things than the one to be written."""
+    if not path.exists() or not path.stat().st_size:
+        return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        raise LockedError(
-            f"{path} is being written by another process; wait for it, or choose another output"
-        ) from None
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    return lock
+        with open_hdf5(path, superseded=True) as h5:
+            there = str(python_attributes(h5).get("xfeat_kind") or guess_kind(entries(h5)))
+    except (StoreError, *HDF5_ERRORS):
+        return
+    if there.removeprefix("semi-dense ") != kind.removeprefix("semi-dense "):
+        raise UsageError(f"{path} holds {there}, not {kind}, so it is left alone; give another output name")
+
+
+def _remove_unfinished(path: Path) -> None:
+    partial = partial_path(path)
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)
+        journal_path(partial).unlink(missing_ok=True)
 
 
 def _unfinished(path: Path) -> JournaledFile | None:
@@ -302,13 +339,13 @@ def _unfinished(path: Path) -> JournaledFile | None:
 
 def _finished(path: Path, root: Mapping[str, Attribute]) -> JournaledFile | None:
     """The finished file, moved to where it can be extended; None where there is none. Raises ProvenanceError."""
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return None
-    with open_hdf5(path) as h5:
+    with open_hdf5(path, superseded=True) as h5:
         _check_provenance(path, root, python_attributes(h5))
     partial = partial_path(path)
     journal_path(partial).unlink(missing_ok=True)
-    durable_rename(path, partial)
+    durable_rename(_target(path), partial)
     return JournaledFile.open(partial)
 
 
@@ -333,7 +370,7 @@ def _check_provenance(path: Path, wanted: Mapping[str, Attribute], found: Mappin
     differences = [
         f"{key.removeprefix('xfeat_')} {found.get(key, 'unknown')}, now {wanted.get(key, 'none')}"
         for key in [*wanted, *(key for key in found if key.startswith("xfeat_") and key not in wanted)]
-        if key != "xfeat_version" and found.get(key) != wanted.get(key)
+        if key not in NOT_COMPARED and found.get(key) != wanted.get(key)
     ]
     if differences:
         raise ProvenanceError(f"{path} was made with {'; '.join(differences)}; {remedy}")
