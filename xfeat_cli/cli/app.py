@@ -30,8 +30,10 @@ from xfeat_cli.cli import (
     pair_kinds,
     pairs,
     refine,
+    report,
     sfm,
     train,
+    view,
     weights,
 )
 from xfeat_cli.cli.help import App
@@ -58,6 +60,8 @@ app.command("sfm")(sfm.sfm)
 app.command("train")(train.train)
 app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
+app.command("view")(view.view)
+app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
