@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
     },
+    "export": {"config", "coordinates", "errors", "files", "matching", "model", "types", "xfeat"},
     "training": {
         *("canvas", "config", "coordinates", "decoding", "errors", "evaluation", "files", "images", "machine", "model"),
         *("pairing", "sfm", "store", "synthesis", "types", "version", "xfeat"),
@@ -71,8 +72,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("pairing", "store", "types", "version", "xfeat"),
     },
     "cli": {
-        *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "export", "files", "images"),
+        *("inspection", "jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
         *("report", "scale", "view"),
     },
     "__main__": {"cli"},
@@ -92,9 +93,11 @@ OWNERS = {
         "synthesis",
         "training",
         "evaluation",
+        "export",
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
+    "onnxruntime": {"model.onnx_network", "export.formats"},
     "PIL": {"decoding", "raster", "demo", "pairing.positions", "view"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
     | {"evaluation.chart", "evaluation.opencv_features", "raster", "refinement", "view", "jobs.report"},
