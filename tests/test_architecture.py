@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "canvas": {"errors", "files"},
     "decoding": {"coordinates", "errors", "native", "types"},
     "photo_names": set(),
+    "metadata": set(),
     "images": {"coordinates", "decoding", "errors", "files", "photo_names", "types"},
     "store": {"errors", "files", "types", "version"},
     "inspection": {"errors", "store"},
@@ -32,8 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "matching": {"config", "coordinates", "errors", "machine", "model", "native", "types"},
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
     "refinement": {"config", "coordinates", "types"},
-    "pairing": {"config", "errors", "files", "images", "photo_names", "store", "types"},
-    "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
+    "pairing": {"config", "errors", "files", "images", "metadata", "photo_names", "store", "types"},
+    "sfm": {"config", "coordinates", "errors", "files", "images", "metadata", "pairing", "store", "types"},
     "jobs": {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
         *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
@@ -78,7 +79,7 @@ OWNERS = {
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
-    "PIL": {"decoding", "demo", "pairing.positions"},
+    "PIL": {"decoding", "demo", "metadata"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
     | {"evaluation.chart", "evaluation.opencv_features", "refinement"},
     "filelock": {"store"},
