@@ -65,9 +65,10 @@ class ExtractConfig:
         more precise and slower.
     decoding: ours, or the authors' arithmetic with its known faults.
     device: auto, cpu, cuda, cuda:N or mps; for a collection also several GPUs with commas between.
-    precision: arithmetic of the network; auto = fp16 on CUDA, bf16 on a CPU that multiplies it natively (AVX512-bf16 or
-        AMX), fp32 elsewhere.
-    backend: what computes the network; auto = OpenVINO on a CPU if it is installed, else torch.
+    precision: arithmetic of the network; auto = fp16 on CUDA; on a CPU bf16 where that was measured to be much faster
+        (`model/calibration.py`; `xfeat bench --calibrate` measures again), else fp32.
+    backend: what computes the network; auto = on a CPU what was measured to be fastest, OpenVINO if it is installed or
+        torch; else torch.
     batch_size: images of one size that a GPU sees at once; None = chosen for the device.
     """
 

@@ -300,6 +300,24 @@ def test_a_file_of_an_older_version_that_read_or_computed_otherwise_is_refused(
         extract(photos, tmp_path / "out.h5")
 
 
+def test_auto_goes_on_as_the_file_was_begun(photos: Path, tmp_path: Path) -> None:
+    """What is fastest may have been measured otherwise since."""
+    extract(photos, tmp_path / "out.h5", image_list=["a.png"], precision="bf16", backend="torch", device="cpu")
+    assert extract(photos, tmp_path / "out.h5", device="cpu").done == 3
+    with h5py.File(tmp_path / "out.h5") as h5:
+        assert (h5.attrs["xfeat_precision"], h5.attrs["xfeat_backend"]) == ("bf16", "torch")
+    with pytest.raises(ProvenanceError, match="precision bf16, now fp32"):
+        extract(photos, tmp_path / "out.h5", device="cpu", precision="fp32")
+
+
+def test_auto_does_not_mean_what_cannot_run_here(photos: Path, tmp_path: Path) -> None:
+    extract(photos, tmp_path / "out.h5", precision="fp32", backend="torch", device="cpu")
+    with h5py.File(tmp_path / "out.h5", "r+") as h5:
+        h5.attrs["xfeat_backend"] = "abacus"
+    with pytest.raises(ProvenanceError, match="backend abacus, now"):
+        extract(photos, tmp_path / "out.h5", device="cpu", precision="fp32")
+
+
 def test_a_changed_image_is_refused_but_a_touched_one_is_not(photos: Path, tmp_path: Path) -> None:
     extract(photos, tmp_path / "out.h5")
     os.utime(photos / "a.png", (1, 1))

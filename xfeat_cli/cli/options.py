@@ -33,7 +33,7 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option(
         "--precision",
-        help="Arithmetic; auto = fp16 on CUDA, fp32 elsewhere, but bf16 for the network on a CPU that multiplies it.",
+        help="Arithmetic; auto = fp16 on CUDA, else fp32, but bf16 for the network on a CPU where that is much faster.",
         rich_help_panel=HARDWARE,
     ),
 ]
@@ -41,7 +41,7 @@ BackendOption = Annotated[
     Backend,
     typer.Option(
         "--backend",
-        help="Library that computes the network; auto = OpenVINO on a CPU if installed, else torch.",
+        help="Library that computes the network; auto = the fastest on this CPU of those installed, else torch.",
         rich_help_panel=HARDWARE,
     ),
 ]

@@ -60,14 +60,34 @@ def train(
         ),
     ] = _DEFAULT.keypoint_target,
     multi_view: Annotated[
-        Path | None,
-        typer.Option("--multi-view", metavar="MODEL", help="COLMAP model folder: its points are learned as matches."),
-    ] = _DEFAULT.multi_view,
+        list[Path] | None,
+        typer.Option(
+            "--multi-view",
+            metavar="MODEL",
+            show_default=False,
+            help="COLMAP model, or a folder of some: their points are learned as matches; repeat it for several.",
+        ),
+    ] = None,
+    matches: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--matches",
+            metavar="FEATURES MATCHES",
+            show_default=False,
+            help="Files of any tool in hloc's layout: matches that agree on a fundamental matrix are learned.",
+        ),
+    ] = None,
     multi_view_images: Annotated[
-        Path | None, typer.Option("--images", metavar="DIR", help="The photographs of --multi-view's model.")
-    ] = _DEFAULT.multi_view_images,
+        list[Path] | None,
+        typer.Option(
+            "--images",
+            metavar="DIR",
+            show_default=False,
+            help="The photographs of --multi-view and --matches: one folder for all, or repeated, one each.",
+        ),
+    ] = None,
     multi_view_share: Annotated[
-        float, typer.Option("--multi-view-share", metavar="SHARE", help="Share of pairs that come from the model.")
+        float, typer.Option("--multi-view-share", metavar="SHARE", help="Share of pairs that are such real ones.")
     ] = _DEFAULT.multi_view_share,
     parts: Annotated[
         list[Part] | None,
@@ -158,8 +178,9 @@ def train(
             init=init,
             teachers=_teachers(teacher),
             keypoint_target=keypoint_target,
-            multi_view=multi_view,
-            multi_view_images=multi_view_images,
+            multi_view=tuple(multi_view or ()),
+            matches=matches,
+            multi_view_images=tuple(multi_view_images or ()),
             multi_view_share=multi_view_share,
             parts=tuple(parts) if parts else _DEFAULT.parts,
             losses=_losses(loss or []),

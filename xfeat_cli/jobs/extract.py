@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from xfeat_cli.config import ExtractConfig, Mode
+from xfeat_cli.config import Backend, ExtractConfig, Mode, Precision
 from xfeat_cli.coordinates import upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.files import warn_once
@@ -27,8 +27,10 @@ from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.devices import resolve_devices
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order
+from xfeat_cli.model.backends import BACKENDS
 from xfeat_cli.photo_names import walk
 from xfeat_cli.store.layout import features_entry
+from xfeat_cli.store.reader import begun_with
 from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
 from xfeat_cli.xfeat import XFeat
@@ -83,6 +85,8 @@ def extract(
     if mask_folder is not None:
         _check_masks(mask_folder, files, root)
     devices = resolve_devices(config.device)
+    if not overwrite:
+        config = _as_begun(config, devices[0], begun_with(output))
     extractors = [XFeat(config, device=str(device)) for device in dict.fromkeys(devices)]
     xfeat = extractors[0]
     summary = Summary(str(output), device=",".join(map(str, devices)), precision=xfeat.runtime.precision.value)
@@ -109,6 +113,24 @@ def extract(
         conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _as_begun(config: ExtractConfig, device: torch.device, begun: dict[str, Any]) -> ExtractConfig:
+    """On a CPU, `auto` for a file that is there already means what it was begun with, where that still runs: what is
+    fastest may be measured otherwise from one day to another."""
+    if device.type != "cpu":
+        return config
+    try:
+        precision, backend = Precision(begun.get("xfeat_precision")), Backend(begun.get("xfeat_backend"))
+    except ValueError:
+        return config
+    if config.precision is not Precision.AUTO:
+        precision = config.precision
+    if config.backend is not Backend.AUTO:
+        backend = config.backend
+    if precision is Precision.FP16 or BACKENDS[backend].refusal(device, precision):
+        return config
+    return replace(config, precision=precision, backend=backend)
 
 
 def default_workers(on_cpu: bool) -> int:

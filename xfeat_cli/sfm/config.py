@@ -51,7 +51,7 @@ class AggregateConfig:
 class CameraConfig:
     """Which cameras a database holds.
 
-    model: COLMAP's name. sharing: which images share a camera. params: what the model's parameters are to begin with, in
+    model: COLMAP's name. sharing: which images share a camera. params: what the parameters are to begin with, in
     COLMAP's order and convention (pixels; the centre of the first pixel is (0.5, 0.5)), for every camera; None = from
     EXIF, or a guess. A string of numbers with commas between is converted.
     """

@@ -60,8 +60,10 @@ class TrainConfig:
     points: correspondences a pair.
     learning_rate: of Muon, for convolution and linear weights; biases and the refiner take a tenth of it, with Adam;
         None = 0.02, or 0.003 with init, whose accuracy 0.02 would first destroy.
-    multi_view: folder of a COLMAP model, multi_view_images: that of its photographs: real pairs, whose correspondences
-        are the model's points, are multi_view_share of all pairs. Descriptors and reliability learn from them.
+    multi_view: COLMAP models, or folders of some; matches: a features and a matches file of any tool, whose matches are
+        verified; multi_view_images: the folders of their photographs, one for all or one each, those of the models
+        first. Real pairs, whose correspondences are the models' points and the matches, are multi_view_share of all
+        pairs. Descriptors and reliability learn from them.
     ema: decay of the averaged weights, which are what is saved.
     held_out: photographs kept for validation. scene: folder of images/, cameras.json and pairs.txt, on which poses are
         validated too. validate_every, checkpoint_every: steps.
@@ -84,8 +86,9 @@ class TrainConfig:
     learning_rate: float | None = None
     warm_up: float = 0.05
     clip: float = 1.0
-    multi_view: Path | None = None
-    multi_view_images: Path | None = None
+    multi_view: tuple[Path, ...] = ()
+    matches: tuple[Path, Path] | None = None
+    multi_view_images: tuple[Path, ...] = ()
     multi_view_share: float = 0.25
     ema: float = 0.999
     held_out: int = 32
@@ -117,13 +120,22 @@ class TrainConfig:
             )
         if Part.KEYPOINTS not in self.parts and not self.needs_pairs and not self.taught_by:
             raise UsageError("nothing to learn: no loss of pairs has a factor above 0, and there is no teacher")
-        if (self.multi_view is None) != (self.multi_view_images is None):
+        for name in ("multi_view", "multi_view_images"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, tuple(map(Path, (given,) if isinstance(given, str | Path) else given)))
+        sources = len(self.multi_view) + (self.matches is not None)
+        if (sources == 0) != (self.multi_view_images == ()):
             raise UsageError(
-                "multi_view is a model and multi_view_images the folder of its photographs: give both, or neither"
+                "multi_view and matches are of photographs, multi_view_images their folders: give both, or neither"
             )
-        if self.multi_view is not None and Part.NETWORK not in self.parts:
+        if len(self.multi_view_images) not in (0, 1, sources):
             raise UsageError(
-                "multi_view teaches only descriptors and reliability: add the part network, or leave it out"
+                f"multi_view_images are {len(self.multi_view_images)} folders for {sources} models and matches; give "
+                "one for all, or one each"
+            )
+        if sources and Part.NETWORK not in self.parts:
+            raise UsageError(
+                "multi_view and matches teach only descriptors and reliability: add the part network, or leave them out"
             )
         if not 0 < self.multi_view_share < 1:
             raise UsageError(f"multi_view_share is {self.multi_view_share}; it must be between 0 and 1")

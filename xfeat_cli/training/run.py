@@ -29,7 +29,6 @@ from xfeat_cli.model import weights
 from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL, XFeatNetwork
 from xfeat_cli.model.runtime import Runtime
-from xfeat_cli.sfm.tracks import read_views
 from xfeat_cli.store.lock import OutputLock
 from xfeat_cli.training import checkpoint, parallel
 from xfeat_cli.training.config import KeypointTarget, TrainConfig
@@ -37,6 +36,7 @@ from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.history import History
 from xfeat_cli.training.loop import Observer, StepReport, Trainer
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
+from xfeat_cli.training.sources import Source, match_source, model_sources
 from xfeat_cli.training.step import Guides
 from xfeat_cli.training.symmetric import symmetric_probabilities
 from xfeat_cli.training.tracks import Tracks, load_tracks
@@ -116,18 +116,16 @@ def _train(
 ) -> Trained:
     """The run, once nobody else writes its output. An old checkpoint stays until all inputs have been read."""
     scene = Scene(Path(config.scene)) if config.scene is not None else None
-    views = read_views(Path(config.multi_view)) if config.multi_view is not None else []
-    most_views = min(len(views), round(config.max_photos * config.multi_view_share))
+    sources = _sources(config, observer.note)
+    most_real = min(sum(len(source.files) for source in sources), round(config.max_photos * config.multi_view_share))
     folders = [Path(folder) for folder in images]
-    all_photos = load_photos(folders, config.photo_size, config.max_photos - most_views, config.seed, observer.note)
+    all_photos = load_photos(folders, config.photo_size, config.max_photos - most_real, config.seed, observer.note)
     learned, held_out = split_held_out(all_photos, config.held_out, config.seed)
     photos = Photos([learned[name] for name in sorted(learned)])
     tracks = None
-    if config.multi_view_images is not None:
+    if sources:
         never = {Path(name).resolve() for name in held_out}
-        tracks = load_tracks(
-            views, Path(config.multi_view_images), config.photo_size, most_views, config.seed, never, observer.note
-        )
+        tracks = load_tracks(sources, config.photo_size, most_real, config.seed, never, observer.note)
     settings = _settings(config, photos, tracks, precision, processes)
     if overwrite:
         (folder / checkpoint.FILE).unlink(missing_ok=True)
@@ -137,7 +135,8 @@ def _train(
         f"{processes} process{'es' if processes > 1 else ''}"
     )
     if tracks is not None:
-        observer.note(f"{len(tracks.photos)} photographs of {config.multi_view} make {len(tracks)} real pairs")
+        described = ", ".join(source.described for source in sources)
+        observer.note(f"{len(tracks.photos)} photographs of {described} make {len(tracks)} real pairs")
         tracks = tracks.to(device)
     photos = photos.to(device)
     work = _Work(config, photos, tracks, device, precision, processes, saved)
@@ -179,6 +178,21 @@ def _train(
     weights.save(output, trainer.averaged, _metadata(trainer, settings, accuracy))
     (folder / checkpoint.FILE).unlink(missing_ok=True)
     return Trained(output, trainer.steps_done, trainer.elapsed, accuracy, pose)
+
+
+def _sources(config: TrainConfig, note: Callable[[str], None]) -> list[Source]:
+    """Where real pairs come from."""
+    count = len(config.multi_view) + (config.matches is not None)
+    folders = config.multi_view_images * (count if len(config.multi_view_images) == 1 else 1)
+    sources = [
+        source
+        for model, images in zip(config.multi_view, folders, strict=False)
+        for source in model_sources(model, images)
+    ]
+    if config.matches is not None:
+        features, matches = map(Path, config.matches)
+        sources.append(match_source(features, matches, folders[-1], note))
+    return sources
 
 
 class _Silent:
@@ -225,7 +239,7 @@ def _folder(output: Path, config: TrainConfig, overwrite: bool) -> Path:
 def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precision: Precision, processes: int) -> str:
     """Everything that decides the result, as JSON. How often it is saved and validated does not."""
     told = asdict(config)
-    for name in ("validate_every", "checkpoint_every", "device", "scene", "multi_view", "multi_view_images"):
+    for name in ("validate_every", "checkpoint_every", "device", "scene", "multi_view", "matches", "multi_view_images"):
         del told[name]
     if tracks is None:
         del told["multi_view_share"]
