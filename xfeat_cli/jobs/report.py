@@ -219,7 +219,7 @@ class _Gathering:
         return self.images is not None and folder != self.images.resolve() and folder in path.resolve().parents
 
     def _positions(self) -> dict[str, npt.NDArray[np.float64]]:
-        return exif_positions(ImageFile(name, path) for name, path in self._files.items())
+        return exif_positions(ImageFile(name, path) for name, path in self._files.items()).places
 
     def _add_keypoints(self, photo: PhotoFacts) -> npt.NDArray[np.float64]:
         """Fill in a photograph's keypoints; returns where they are."""
