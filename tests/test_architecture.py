@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
     },
+    "export": {"config", "coordinates", "errors", "files", "matching", "model", "types", "xfeat"},
     "training": {
         *("canvas", "config", "coordinates", "decoding", "errors", "evaluation", "files", "images", "machine", "model"),
         *("pairing", "sfm", "store", "synthesis", "types", "version", "xfeat"),
@@ -72,8 +73,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("pairing", "store", "types", "version", "xfeat"),
     },
     "cli": {
-        *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "export", "files", "images"),
+        *("inspection", "jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
         *("report", "scale", "view"),
     },
     "__main__": {"cli"},
@@ -93,9 +94,11 @@ OWNERS = {
         "synthesis",
         "training",
         "evaluation",
+        "export",
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
+    "onnxruntime": {"model.onnx_network", "export.formats"},
     "PIL": {"decoding", "raster", "demo", "metadata", "view"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
     | {"evaluation.chart", "evaluation.opencv_features", "raster", "refinement", "view", "jobs.report"},

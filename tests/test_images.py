@@ -354,6 +354,7 @@ def test_the_orientation_of_a_16_bit_tiff_is_not_applied(orientation: int) -> No
     assert decode_reduced(bytes(data), Path("photo")).orientation == orientation
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize(
     "exif", [b"", b"Exif\0\0damaged", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x09\0\0"]

@@ -23,7 +23,7 @@ from xfeat_cli.cli.options import (
     ShardOption,
     VerboseOption,
 )
-from xfeat_cli.config import Decoding, ExtractConfig, Mode
+from xfeat_cli.config import Decoding, ExtractConfig, Mode, Rotations
 from xfeat_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +89,15 @@ def extract(
             "stored image either way.",
         ),
     ] = _DEFAULT.upright,
+    rotations: Annotated[
+        Rotations,
+        typer.Option(
+            "--rotations",
+            help="Quarter turns tried for images that match no other as they stand: none, all for some of them, or "
+            "all for each.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = _DEFAULT.rotations,
     detection_threshold: Annotated[
         float,
         typer.Option(
@@ -168,6 +177,7 @@ def extract(
             top_k=top_k,
             resize=resize,
             upright=upright,
+            rotations=rotations,
             detection_threshold=detection_threshold,
             grids=grids,
             batch_size=batch_size,
