@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
         *("report", "version", "view"),
     },
-    "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
+    "scale": {"config", "errors", "images", "jobs", "machine", "model", "pairing", "store", "types", "version"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
@@ -104,6 +104,7 @@ OWNERS = {
     | {"evaluation.chart", "evaluation.opencv_features", "raster", "refinement", "view", "jobs.report"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
+    "ray": {"scale"},
     "poselib": {"evaluation"},
     "kornia": {"matching.lighterglue", "benchmark.alternatives"},
     "platformdirs": {"model"},
