@@ -22,7 +22,7 @@ from xfeat_cli.files import whole_file
 from xfeat_cli.machine.devices import resolve_precision
 from xfeat_cli.machine.processor import has_bf16_tiles, multiplies_bf16, processor_name
 from xfeat_cli.machine.threads import single_threaded
-from xfeat_cli.model.backends import BACKENDS, resolve_backend
+from xfeat_cli.model.backends import AUTOMATIC, BACKENDS, resolve_backend
 from xfeat_cli.model.download import cache_folder
 from xfeat_cli.model.torch_network import folded_network
 from xfeat_cli.model.weights import Weights
@@ -135,7 +135,7 @@ def _measured_once(weights: Weights) -> Milliseconds:
         return calibrate(weights)
     except UsageError:
         first, second = (Precision.BF16, Precision.FP32) if has_bf16_tiles() else (Precision.FP32, Precision.BF16)
-        order = [Way(precision, backend) for precision in (first, second) for backend in BACKENDS]
+        order = [Way(precision, backend) for precision in (first, second) for backend in AUTOMATIC]
         return {str(way): 10.0**place for place, way in enumerate(order)}
 
 
@@ -145,7 +145,7 @@ def _open_ways(device: torch.device, precision: Precision, backend: Backend) -> 
         return []
     native = [Precision.FP32, *([Precision.BF16] if multiplies_bf16() else [])]
     precisions = native if precision is Precision.AUTO else [precision]
-    backends = list(BACKENDS) if backend is Backend.AUTO else [backend]
+    backends = list(AUTOMATIC) if backend is Backend.AUTO else [backend]
     ways = [Way(p, b) for p in precisions for b in backends if p is not Precision.FP16]
     return [way for way in ways if not BACKENDS[way.backend].refusal(device, way.precision)]
 

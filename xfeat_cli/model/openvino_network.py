@@ -49,10 +49,11 @@ def is_installed() -> bool:
 
 def runs_bf16() -> bool:
     """Whether OpenVINO multiplies bfloat16 on this processor, rather than fall back to float32 in silence."""
-    return "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _openvino() -> Any:
+def library() -> Any:
+    """The OpenVINO package, loaded once, whichever thread asks first."""
     with _FIRST_USE:
         return _loaded()
 
@@ -94,7 +95,7 @@ class OpenVinoNetwork:
         self._end_of_blocks = of_blocks[-1]
         named_ends = zip(_HEADS, ends(network), strict=True)
         self._ends = {name: head[last:] for name, (head, last) in named_ends} if bf16 else {}
-        core = _openvino().Core()
+        core = library().Core()
 
         def compiled(names: tuple[str, ...], shape: tuple[int, ...] | None) -> Any:
             model = _model(network, list(of_blocks)[:-1], names, shape, with_ends=not bf16)
@@ -176,7 +177,7 @@ def _model(
     with_ends: bool,
 ) -> Any:
     """For images of one shape or any: the named heads, channels last. Without `ends`, what goes into them instead."""
-    openvino = _openvino()
+    openvino = library()
     ops = openvino.opset13
     image = ops.parameter(list(shape or (-1, 1, -1, -1)), np.float32)
 
@@ -198,7 +199,7 @@ def _model(
 
 def _fused(image: Any, network: XFeatNetwork) -> Any:
     """What goes into the network's fusion block: all scales, added."""
-    ops = _openvino().opset13
+    ops = library().opset13
     skip = ops.avg_pool(image, [_SKIP] * 2, [0, 0], [0, 0], [_SKIP] * 2, True)
     half = _layers(ops.add(_layers(image, network.block1), _layers(skip, [network.skip1[1]])), network.block2)
     eighth = _layers(half, network.block3)
@@ -208,7 +209,7 @@ def _fused(image: Any, network: XFeatNetwork) -> Any:
 
 
 def _layers(x: Any, layers: Iterable[nn.Module]) -> Any:
-    ops = _openvino().opset13
+    ops = library().opset13
     for layer in layers:
         if isinstance(layer, BasicLayer):
             x = ops.relu(_convolution(x, layer.layer[0]))
@@ -220,7 +221,7 @@ def _layers(x: Any, layers: Iterable[nn.Module]) -> Any:
 
 
 def _convolution(x: Any, layer: nn.Module) -> Any:
-    ops = _openvino().opset13
+    ops = library().opset13
     assert isinstance(layer, nn.Conv2d)
     assert layer.bias is not None
     weight, bias = layer.weight.numpy(), layer.bias.numpy()[:, None, None]
@@ -229,7 +230,7 @@ def _convolution(x: Any, layer: nn.Module) -> Any:
 
 
 def _enlarged(x: Any, factor: int) -> Any:
-    return _openvino().opset13.interpolate(
+    return library().opset13.interpolate(
         x,
         np.array([factor, factor], np.float32),
         "linear_onnx",
