@@ -10,6 +10,7 @@ from xfeat_cli import camera_raw
 from xfeat_cli.decoding import decode_reduced, to_gray
 from xfeat_cli.errors import ImageError
 from xfeat_cli.images import ImageFile, read_photo
+from xfeat_cli.metadata import read_metadata
 
 from .dng import encode_dng
 
@@ -61,6 +62,17 @@ def test_a_raw_file_that_claims_absurd_sizes_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(camera_raw, "_BYTES_FOR_A_PIXEL", 1 << 20)
     with pytest.raises(ImageError, match="127x95 pixels would take"):
         decode_reduced(encode_dng(MOSAIC), Path("a.dng"))
+
+
+@needs_rawpy
+def test_the_size_is_known_without_developing(tmp_path: Path) -> None:
+    (tmp_path / "a.dng").write_bytes(encode_dng(MOSAIC, 6))
+    (tmp_path / "b.dng").write_bytes(b"nothing")
+    assert camera_raw.sensor_size(tmp_path / "a.dng") == (127, 95)
+    assert camera_raw.sensor_size(tmp_path / "b.dng") is None
+    assert camera_raw.sensor_size(tmp_path / "none.dng") is None
+    said = read_metadata(tmp_path / "a.dng")
+    assert (said.size, said.maker, said.model) == ((127, 95), "Maker", "Model")
 
 
 def test_without_rawpy_a_raw_file_is_not_taken_for_its_preview(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from xfeat_cli.coordinates import rescale, upright_pixels
 from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.files import warn_once
+from xfeat_cli.heif import teach_pillow
 from xfeat_cli.images import ImageFile, digest, file_digest, find_images, read_image_list, read_photo
 
 RNG = np.random.default_rng(0)
@@ -368,8 +369,8 @@ def test_the_orientation_of_a_16_bit_tiff_is_not_applied(orientation: int) -> No
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_heic_comes_as_its_container_says(orientation: int) -> None:
     """Phones store a turn in the container; what it describes is the image, so nothing is left to turn."""
-    pillow_heif = pytest.importorskip("pillow_heif", reason="HEIC needs the extra [heif]")
-    pillow_heif.register_heif_opener()
+    pytest.importorskip("pillow_heif", reason="HEIC needs the extra [heif]")
+    teach_pillow()
     exif = Image.Exif()
     exif[0x0112] = orientation
     decoded = decode_reduced(_encode(SMOOTH, "HEIF", quality=95, exif=exif.tobytes()), Path("photo.heic"))
@@ -379,8 +380,8 @@ def test_heic_comes_as_its_container_says(orientation: int) -> None:
 
 
 def test_damaged_heic_is_an_error() -> None:
-    pillow_heif = pytest.importorskip("pillow_heif", reason="HEIC needs the extra [heif]")
-    pillow_heif.register_heif_opener()
+    pytest.importorskip("pillow_heif", reason="HEIC needs the extra [heif]")
+    teach_pillow()
     with pytest.raises(ImageError, match=r"photo\.heic: "):
         decode_reduced(_encode(SMOOTH, "HEIF")[:-200], Path("photo.heic"))
 

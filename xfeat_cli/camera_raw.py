@@ -51,5 +51,19 @@ def develop(data: bytes, path: Path, longest: int) -> tuple[npt.NDArray, tuple[i
         ) from None
 
 
+def sensor_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) of a raw file's stored frame; None without rawpy, or where LibRaw does not know it."""
+    if find_spec("rawpy") is None:
+        return None
+    import rawpy
+
+    try:
+        with rawpy.RawPy() as raw:
+            raw.open_file(str(path))
+            return raw.sizes.width, raw.sizes.height
+    except (rawpy.LibRawError, ValueError, RuntimeError, OSError):
+        return None
+
+
 def _developed(raw: Any, halved: bool) -> npt.NDArray:
     return raw.postprocess(user_flip=0, half_size=halved, use_camera_wb=True, output_bps=8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -15,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from xfeat_cli.camera_raw import develop, is_raw
 from xfeat_cli.coordinates import AS_STORED, is_orientation, stored_pixels
 from xfeat_cli.errors import ImageError
+from xfeat_cli.heif import teach_pillow
 from xfeat_cli.native import functions as native
 from xfeat_cli.native.library import library
 from xfeat_cli.raster import BANDS_REMEDY, check_claims, describe_unread, pixels_of
@@ -126,10 +126,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _known_formats() -> list[str]:
     Image.init()
-    if "HEIF" not in Image.OPEN and find_spec("pillow_heif") is not None:
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+    teach_pillow()
     Image.MAX_IMAGE_PIXELS = None  # `check_claims` decides, by the size of the file
     return [name for name in _FORMATS if name in Image.OPEN]
 

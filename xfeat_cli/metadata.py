@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xfeat_cli.camera_raw import is_raw, sensor_size
+from xfeat_cli.heif import teach_pillow
+
 _MAKER, _MODEL, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x8769, 0x8825
 _FOCAL_LENGTH, _FOCAL_LENGTH_35MM, _LENS_MODEL = 0x920A, 0xA405, 0xA434
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = range(1, 7)
@@ -65,9 +68,11 @@ def read_metadata(path: Path) -> Metadata:
     """What a file says of itself; a damaged one, or one of a kind that is not read here, says nothing."""
     from PIL import Image
 
+    teach_pillow()
     try:
         with Image.open(path) as image:
-            size, encoder = image.size, _encoder(image)
+            # Of a raw file Pillow sees the preview.
+            size, encoder = sensor_size(path) if is_raw(path) else image.size, _encoder(image)
             try:
                 exif = image.getexif()
                 tags, details, gps = dict(exif), dict(exif.get_ifd(_EXIF_IFD)), dict(exif.get_ifd(_GPS_IFD))
