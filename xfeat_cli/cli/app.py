@@ -21,6 +21,7 @@ from xfeat_cli.cli import (
     eval_sift,
     eval_warps,
     evaluate,
+    export,
     export_model,
     extract,
     inspect,
@@ -62,6 +63,7 @@ app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
