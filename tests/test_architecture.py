@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
         *("cameras", "canvas", "config", "coordinates", "errors", "files", "images", "machine", "matching", "model"),
-        *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
+        *("pairing", "refinement", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "training": {
         *("canvas", "config", "coordinates", "decoding", "errors", "evaluation", "files", "images", "machine", "model"),

@@ -23,6 +23,7 @@ from xfeat_cli.cli.options import (
     PrecisionOption,
     QuadraticOption,
     QuietOption,
+    RefineOption,
     RefinePrincipalPointOption,
     SeedOption,
     SingleCameraOption,
@@ -31,7 +32,7 @@ from xfeat_cli.cli.options import (
     camera_sharing,
 )
 from xfeat_cli.cli.sfm_table import print_table
-from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode
+from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode, RefineConfig
 from xfeat_cli.pairing.config import PairConfig, PairKind
 from xfeat_cli.sfm.config import AggregateConfig, CameraConfig, MappingConfig, SfmConfig, VerificationConfig
 
@@ -75,6 +76,7 @@ def sfm(
     radius: Annotated[
         float, typer.Option("--radius", metavar="PX", min=0.01, help="Semi-dense: points within it are one keypoint.")
     ] = _DEFAULT.aggregation.radius,
+    refine: RefineOption = True,
     threads: ThreadsOption = _MAPPING.threads,
     seed: SeedOption = _MAPPING.seed,
     device: DevicesOption = _EXTRACT.device,
@@ -84,7 +86,7 @@ def sfm(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Reconstruct a folder of photographs: extract, pair, match, verify, map.
+    """Reconstruct a folder of photographs: extract, pair, match, refine, verify, map.
 
     OUT_DIR keeps every stage's file; the same command goes on where it stopped, and makes again only what new images
     change. The model is OUT_DIR/sparse/0. Exit code 0: all good; 1: some images or pairs failed; 2: no reconstruction.
@@ -119,6 +121,7 @@ def sfm(
                 ),
                 MatchConfig(matcher=matcher, device=device, precision=precision),
                 AggregateConfig(radius),
+                RefineConfig() if refine else None,
                 CameraConfig(camera_model, sharing),
                 VerificationConfig(threads, seed),
                 MappingConfig(mapper, refine_principal_point, threads, seed),

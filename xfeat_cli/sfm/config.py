@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from xfeat_cli.config import ExtractConfig, MatchConfig, convert, require, require_whole
+from xfeat_cli.config import ExtractConfig, MatchConfig, RefineConfig, convert, require, require_whole
 from xfeat_cli.pairing.config import PairConfig
 
 MOST_SEED = 2**31 - 1
@@ -91,12 +91,13 @@ class MappingConfig:
 
 @dataclass(frozen=True)
 class SfmConfig:
-    """How a folder of photographs becomes a reconstruction: a config for each stage."""
+    """How a folder of photographs becomes a reconstruction: a config for each stage. refinement: None = left out."""
 
     extraction: ExtractConfig = field(default_factory=ExtractConfig)
     pairing: PairConfig = field(default_factory=PairConfig)
     matching: MatchConfig = field(default_factory=MatchConfig)
     aggregation: AggregateConfig = field(default_factory=AggregateConfig)
+    refinement: RefineConfig | None = field(default_factory=RefineConfig)
     cameras: CameraConfig = field(default_factory=CameraConfig)
     verification: VerificationConfig = field(default_factory=VerificationConfig)
     mapping: MappingConfig = field(default_factory=MappingConfig)
