@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"errors"},
     "cameras": {"errors", "files"},
     "canvas": {"errors", "files"},
-    "decoding": {"coordinates", "errors", "native", "types"},
+    "raster": {"errors"},
+    "decoding": {"coordinates", "errors", "native", "raster", "types"},
     "photo_names": set(),
     "images": {"coordinates", "decoding", "errors", "files", "photo_names", "types"},
     "store": {"errors", "files", "types", "version"},
@@ -34,15 +35,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "refinement": {"config", "coordinates", "types"},
     "pairing": {"config", "errors", "files", "images", "photo_names", "store", "types"},
     "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
+    "alignment": set(),
+    "view": {"coordinates", "decoding", "errors", "types"},
+    "report": {"alignment", "coordinates", "errors", "sfm", "types", "version", "view"},
     "jobs": {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
         *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
+        *("report", "version", "view"),
     },
     "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
-        *("cameras", "canvas", "config", "coordinates", "errors", "files", "images", "machine", "matching", "model"),
+        *(
+            "alignment",
+            "cameras",
+            "canvas",
+            "config",
+            "coordinates",
+            "errors",
+            "files",
+            "images",
+            "machine",
+            "matching",
+            "model",
+        ),
         *("pairing", "refinement", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "training": {
@@ -55,8 +72,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "files", "images", "inspection"),
-        *("jobs", "model", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
-        "scale",
+        *("jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
+        *("report", "scale", "view"),
     },
     "__main__": {"cli"},
 }
@@ -78,13 +95,13 @@ OWNERS = {
     },
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
-    "PIL": {"decoding", "demo", "pairing.positions"},
+    "PIL": {"decoding", "raster", "demo", "pairing.positions", "view"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
-    | {"evaluation.chart", "evaluation.opencv_features", "refinement"},
+    | {"evaluation.chart", "evaluation.opencv_features", "raster", "refinement", "view", "jobs.report"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
     "poselib": {"evaluation"},
-    "kornia": {"matching.lighterglue"},
+    "kornia": {"matching.lighterglue", "benchmark.alternatives"},
     "platformdirs": {"model"},
     "typer": {"cli"},
     "tqdm": {"cli"},
@@ -153,6 +170,7 @@ NEVER = {
     "evaluation": {"demo", "jobs", "training"},
     "jobs": {"training", "evaluation", "benchmark", "cli"},
     "training": {"jobs", "cli"},
+    "view": {"model", "store", "sfm", "jobs", "torch"},
 }
 """Part → what it never imports, whatever the rows above come to say."""
 

@@ -7,8 +7,7 @@ import torch
 
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError, WeightsError
-from xfeat_cli.machine import devices
-from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_precision
+from xfeat_cli.machine.devices import resolve_device, resolve_precision
 from xfeat_cli.model import openvino_network
 from xfeat_cli.model.backends import resolve_backend
 from xfeat_cli.model.network import Refiner, XFeatNetwork
@@ -109,18 +108,6 @@ def test_precision() -> None:
     assert resolve_precision(Precision.BF16, CPU) is Precision.BF16
     with pytest.raises(UsageError, match="fp16 needs a GPU"):
         resolve_precision(Precision.FP16, CPU)
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_a_network_runs_in_bf16_by_itself_only_where_that_is_native(
-    native: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(devices, "multiplies_bf16", lambda: native)
-    assert network_precision(Precision.AUTO, CPU) is (Precision.BF16 if native else Precision.FP32)
-    assert network_precision(Precision.FP32, CPU) is Precision.FP32
-    assert network_precision(Precision.AUTO, torch.device("cuda")) is Precision.FP16
-    assert network_precision(Precision.AUTO, torch.device("mps")) is Precision.FP32
-    assert resolve_precision(Precision.AUTO, CPU) is Precision.FP32  # of matching
 
 
 @pytest.mark.parametrize("installed", [True, False])

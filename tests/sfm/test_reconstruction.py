@@ -62,16 +62,16 @@ def test_a_second_run_reuses_every_file_and_other_options_redo_only_what_they_ch
     shutil.copytree(reconstructed[Mode.SPARSE], folder)
     before = (folder / "sparse" / "0" / "images.bin").stat().st_mtime_ns
     summary = reconstruct(scene.images, folder, SFM)
-    assert all(stage.reused for stage in summary.stages if stage.name != "pairs")
+    assert all(stage.reused for stage in summary.stages)
     assert summary.model is not None
     assert summary.model.registered == 4
     assert (folder / "sparse" / "0" / "images.bin").stat().st_mtime_ns == before
     (folder / "database.db").unlink()
     again = reconstruct(scene.images, folder, SFM)
-    assert [stage.name for stage in again.stages if not stage.reused] == ["pairs", "import", "verify"]
+    assert [stage.name for stage in again.stages if not stage.reused] == ["import", "verify"]
     other = replace(SFM, mapping=MappingConfig(Mapper.GLOBAL, threads=2))
     mapped = reconstruct(scene.images, folder, other)
-    assert [stage.name for stage in mapped.stages if not stage.reused] == ["pairs", "reconstruct"]
+    assert [stage.name for stage in mapped.stages if not stage.reused] == ["reconstruct"]
 
 
 def test_only_what_a_new_image_changes_is_made_again(
@@ -103,7 +103,8 @@ def test_the_seed_decides_the_model(scene: DemoScene, reconstructed: dict[Mode, 
 
     def run(seed: int) -> tuple[int, bytes]:
         database = tmp_path / "database.db"
-        build_database(folder / "features.h5", folder / "matches.h5", database, scene.images, SINGLE, overwrite=True)
+        database.unlink(missing_ok=True)
+        build_database(folder / "features.h5", folder / "matches.h5", database, scene.images, SINGLE)
         inliers = verify(database, VerificationConfig(threads=2, seed=seed)).inliers
         map_database(database, scene.images, tmp_path / "sparse", MappingConfig(threads=2, seed=seed))
         model = tmp_path / "sparse" / "0"

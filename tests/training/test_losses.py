@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,8 @@ from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.losses import Correspondences
 from xfeat_cli.training.optimizer import _orthogonal, optimizers
 from xfeat_cli.training.photos import load_photos
-from xfeat_cli.training.step import Batch, Guides, Model, compute_losses, draw_pairs, total
+from xfeat_cli.training.step import Batch, Guides, Model, compute_losses, draw_batch, total
+from xfeat_cli.training.turns import turned, turned_back
 
 SIZE = (64, 96)
 
@@ -50,6 +51,76 @@ def test_equal_descriptors_are_a_coin_with_as_many_sides() -> None:
     loss, confidence = losses.descriptor_loss(features, features, Correspondences(cells, cells, valid))
     assert loss.item() == pytest.approx(math.log(3), abs=1e-5)
     torch.testing.assert_close(confidence, torch.tensor([[1 / 9, 1 / 9, 1 / 9, 0]]))
+
+
+def test_every_pair_counts_the_same_however_few_its_correspondences() -> None:
+    features = torch.randn(2, 64, *(side // CELL for side in SIZE), generator=generator())
+    places = torch.rand(2, 9, 2, generator=generator(1)) * 60
+    valid = torch.ones(2, 9, dtype=torch.bool)
+    valid[1, 2:] = False
+    chosen = Correspondences(places, places + 1, valid, torch.zeros(2, dtype=torch.long))
+    together, confidence = losses.descriptor_loss(features, features, chosen)
+    alone = [
+        losses.descriptor_loss(features[[i]], features[[i]], Correspondences(places[[i]], places[[i]] + 1, valid[[i]]))[
+            0
+        ].item()
+        for i in (0, 1)
+    ]
+    assert together.item() == pytest.approx(sum(alone) / 2, rel=1e-5)
+    reliability = torch.full((2, 1, 8, 12), 0.25)
+    reliability[1] = 0.5
+    certain = losses.reliability_loss(reliability, reliability, chosen, torch.ones_like(confidence))
+    assert certain.item() == pytest.approx((math.log(4) + math.log(2)) / 2, rel=1e-5)
+
+
+def test_a_teacher_counts_where_it_is_reliable() -> None:
+    taught = torch.zeros(1, 64, 1, 2)
+    taught[:, 0] = 3.0
+    features = torch.zeros(1, 64, 1, 2)
+    features[0, 0, 0, 0], features[0, 1, 0, 1] = 5.0, 1.0  # the same direction, and one at right angles
+    reliability = torch.tensor([[[[0.85, 0.35]]]])
+    loss = losses.teacher_descriptor_loss(features, taught, reliability)
+    assert loss.item() == pytest.approx(0.5 / 1.5, abs=1e-6)
+
+
+def test_teachers_alone_are_learned_from_single_crops(photos_folder: Path) -> None:
+    torch.manual_seed(0)
+    photos = list(load_photos([photos_folder], 0, 100, 0, print).values())
+    only = LossWeights(**{**dict.fromkeys(asdict(LossWeights()), 0.0), "teacher": 4.0, "teacher_reliability": 1.0})
+    config = TrainConfig(parts=(Part.NETWORK,), losses=only, teachers=("one", "two"))
+    assert not config.needs_pairs
+    batch = draw_batch(generator(1), photos, None, 3, (96, 64), config)
+    assert batch.pairs is None
+    assert len(batch) == 3
+    assert batch.images().shape == (6, 1, 64, 96)
+    assert not torch.equal(batch.images(), batch.clean())
+    model = Model().eval()
+    teachers = [Model().network.eval().requires_grad_(False) for _ in range(2)]
+
+    def computed(*guiding: torch.nn.Module) -> dict[str, torch.Tensor]:
+        return compute_losses(generator(2), model, Guides(corner_probabilities, guiding), batch, config)  # type: ignore[arg-type]
+
+    both, first, second = computed(*teachers), computed(teachers[0]), computed(teachers[1])
+    assert set(both) == {"teacher", "teacher_reliability"}
+    for name, loss in both.items():
+        assert loss.item() == pytest.approx((first[name].item() + second[name].item()) / 2, rel=1e-5)
+    itself = Model().eval()
+    clean = Batch(crops=replace(batch.crops, image=batch.crops.clean))  # type: ignore[type-var]
+    same = compute_losses(generator(2), itself, Guides(corner_probabilities, [itself.network]), clean, config)
+    assert same["teacher"].item() == pytest.approx(0, abs=1e-5)
+    assert same["teacher_reliability"].item() == 0
+
+
+def test_a_bias_shows_in_the_mirror() -> None:
+    logits = torch.full((1, 65, 8, 12), -6.0)
+    logits[:, 64] = 0
+    logits[0, 8 * 3 + 4, 2, 5] = 8  # a keypoint at pixel (44, 19); what it stands for lies one px further left
+    heat = from_logits(logits)
+    visible = torch.ones(1, *SIZE, dtype=torch.bool)
+    mirrored = turned_back(torch.roll(turned(heat.roll(-1, 2), 4), 1, 2), 4)  # the head puts it right again
+    for other, expected in ((heat, 0.0), (mirrored, 2.0)):
+        apart = keypoint_losses.localisation_loss(heat, other, still(), visible)
+        assert apart.item() == pytest.approx(math.sqrt(expected**2 + 1e-3), abs=0.01)
 
 
 def test_sampling_gives_a_cell_its_own_value_at_its_centre() -> None:
@@ -139,9 +210,9 @@ def _trained(
     torch.manual_seed(0)
     photos = list(load_photos([photos_folder], 0, 100, 0, print).values())
     config = TrainConfig(points=60, parts=parts, losses=factors or LossWeights())
-    batch = Batch(draw_pairs(generator(1), photos, 2, (128, 96)))
+    batch = draw_batch(generator(1), photos, None, 2, (128, 96), config)
     teacher = Model().network.eval().requires_grad_(False)
-    guides = Guides(corner_probabilities, teacher)
+    guides = Guides(corner_probabilities, [teacher])
     model, fresh = Model(), Model()
     fresh.load_state_dict(model.state_dict())
     model.learn_only(parts)

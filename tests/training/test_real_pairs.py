@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -25,8 +26,9 @@ from xfeat_cli.training.losses import Correspondences
 from xfeat_cli.training.optimizer import optimizers
 from xfeat_cli.training.photos import load_photos
 from xfeat_cli.training.real_pairs import draw_real_pairs, thinned
+from xfeat_cli.training.sources import MIN_SHARED, components, match_source, model_sources
 from xfeat_cli.training.step import Guides, Model, compute_losses, draw_batch, total
-from xfeat_cli.training.tracks import MIN_SHARED, Tracks, load_tracks
+from xfeat_cli.training.tracks import Tracks, load_tracks
 
 from .text_model import write_model
 
@@ -43,7 +45,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def tracks_of(model: Path, images: Path, most: int = 100, without: tuple[Path, ...] = ()) -> tuple[Tracks, list[str]]:
     """Tracks and what was noted."""
     notes: list[str] = []
-    return load_tracks(read_views(model), images, max(KEPT), most, 0, set(without), notes.append), notes
+    return load_tracks(model_sources(model, images), max(KEPT), most, 0, set(without), notes.append), notes
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_correspondences_lie_where_the_model_saw_the_point(tmp_path: Path, axis:
     gray0, gray1 = gray_at(real.clean0, points.points0)[inner], gray_at(real.clean1, points.points1)[inner]
     for gray, first in ((gray0, 12.25), (gray1, 12.25 + 3.3)):
         off_lattice = (gray - first + 3.5) % 7 - 3.5
-        assert off_lattice.abs().max() < 0.08  # torch's reduction itself moves a ramp by so much
+        assert off_lattice.abs().max() < 0.1  # torch's reduction itself moves a ramp by so much
         assert off_lattice.mean().abs() < 0.005
     assert (gray1 - gray0 - 3.3).abs().max() < 0.12
 
@@ -166,7 +168,7 @@ def test_pairs_of_one_scene_do_not_compete() -> None:
         )
         for i in range(3)
     ]
-    apart = (9 * alone[0] + 5 * alone[1] + 9 * alone[2]) / 23
+    apart = sum(alone) / 3
     assert loss([0, 1, 2], [4, 4, 4]) == pytest.approx(apart, rel=1e-5)
     assert loss([0, 1, 2], [0, 1, 2]) == pytest.approx(loss([0, 1, 2], None), rel=1e-6)
     assert loss([0, 1, 2], None) > apart + 0.1
@@ -193,9 +195,9 @@ def test_a_share_of_the_pairs_is_real(photos_folder: Path, tracks: Tracks) -> No
     real = [0 if batch.real is None else len(batch.real.image0) for batch in drawn]
     assert {len(batch) for batch in drawn} == {2}
     assert 0.25 < sum(real) / 40 < 0.55
-    assert all(len(batch.pairs.image0) for batch in drawn)
+    assert all(batch.pairs is not None and len(batch.pairs.image0) for batch in drawn)
     lonely = [draw_batch(generator(seed), photos, tracks, 1, VIEW[::-1], config) for seed in range(9)]
-    assert {len(batch.pairs.image0) for batch in lonely} == {1}
+    assert {0 if batch.pairs is None else len(batch.pairs.image0) for batch in lonely} == {1}
     assert any(batch.real is not None for batch in lonely)
 
 
@@ -205,7 +207,7 @@ def test_losses_of_real_pairs_fall(photos_folder: Path, tracks: Tracks) -> None:
     config = TrainConfig(points=60, multi_view_share=0.5, parts=(Part.NETWORK,))
     batch = draw_batch(generator(1), photos, tracks, 2, (96, 64), config)
     assert batch.real is not None
-    model, guides = Model(), Guides(corner_probabilities, Model().network.eval().requires_grad_(False))
+    model, guides = Model(), Guides(corner_probabilities, [Model().network.eval().requires_grad_(False)])
     model.learn_only(config.parts)
     steppers = optimizers(model.network, model.refiner, 0.02)
 
@@ -255,16 +257,83 @@ def test_photographs_that_do_not_fit_the_model_are_named_and_left_out(tmp_path: 
     found, notes = tracks_of(write_model(tmp_path / "0", (240, 200), dict.fromkeys(names, seen)), tmp_path)
     assert len(found) == 1
     assert len(notes) == 3
-    for part in ("1 of the model's 5 images are not in", "gone.png", "broken.png", "resized.png is 200x180 px"):
+    for part in ("1 of the 5 images of", "gone.png", "broken.png", "resized.png is 200x180 px, and 240x200 in"):
         assert any(part in note for note in notes), part
+
+
+def test_matches_of_any_tool_are_verified(tmp_path: Path) -> None:
+    pytest.importorskip("poselib", reason="verification needs the extra [eval]")
+    random = np.random.default_rng(0)
+    world = random.uniform((-2, -1.5, 4), (2, 1.5, 8), (80, 3))
+    places = []
+    for angle, side in ((0.0, 0.0), (0.15, 1.0)):
+        turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+        seen = world @ turn.T - [side, 0, 0]
+        places.append((seen[:, :2] / seen[:, 2:] * 200 + [120, 88]).astype(np.float32))
+    matched = np.arange(80)
+    matched[60:] = np.roll(matched[60:], 7)  # wrong ones
+    with h5py.File(tmp_path / "features.h5", "w") as file:
+        for name, points in (("b.png", places[1]), ("a.png", places[0]), ("c.png", places[0])):
+            file[f"{name}/keypoints"] = points
+            file[f"{name}/descriptors"] = np.zeros((64, 80), np.float32)
+            file[f"{name}/scores"] = np.ones(80, np.float32)
+            file[f"{name}/image_size"] = np.array([240, 176])
+    with h5py.File(tmp_path / "matches.h5", "w") as file:
+        file["b.png/a.png/matches0"] = np.argsort(matched)
+        file["b.png/a.png/matching_scores0"] = np.ones(80, np.float32)
+        file["c.png/gone.png/matches0"] = matched
+        file["c.png/gone.png/matching_scores0"] = np.ones(80, np.float32)
+    notes: list[str] = []
+    source = match_source(tmp_path / "features.h5", tmp_path / "matches.h5", tmp_path, notes.append)
+    assert [file.path for file in source.files] == [tmp_path / f"{name}.png" for name in "abc"]
+    assert source.sizes[0] == (240, 176)
+    assert source.pairs.tolist() == [[1, 0]]
+    points = source.points(1, 0)
+    true = np.column_stack([places[1], places[0]])
+    right = (points[:, None] == true[None]).all(-1).any(1)
+    assert right.sum() == 60
+    assert (~right).sum() <= 3  # a wrong match may lie on its epipolar line
+    assert len(notes) == 1
+    assert "1 pairs left out" in notes[0]
+
+
+def test_images_that_matches_join_are_one_scene() -> None:
+    pairs = np.array([[0, 1], [2, 3], [4, 1], [5, 3], [6, 7]])
+    scenes = components(pairs, 9)
+    assert scenes[0] == scenes[2] != scenes[1] == scenes[3]
+    assert len(set(scenes.tolist())) == 3
+
+
+def test_each_model_of_a_folder_is_a_scene(model_folder: Path, photos_folder: Path, tmp_path: Path) -> None:
+    for scene in ("one", "two"):
+        (tmp_path / "models" / scene / "sparse").mkdir(parents=True)
+        (tmp_path / "models" / scene / "sparse" / "0").symlink_to(model_folder)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "two").symlink_to(photos_folder)
+    for photo in photos_folder.iterdir():
+        (tmp_path / "images" / photo.name).symlink_to(photo)
+    sources = model_sources(tmp_path / "models", tmp_path / "images")
+    assert [source.files[0].path.parent.name for source in sources] == ["images", "two"]
+    found = load_tracks(sources, max(KEPT), 8, 0, set(), print)
+    assert len(found.photos) <= 8
+    assert set(found.scenes.tolist()) == {0, 1}
+    drawn = {int(found.scenes[found.draw(generator(seed))]) for seed in range(12)}
+    assert drawn == {0, 1}
+    real = draw_real_pairs(generator(1), found, 6, VIEW, 20, Light())
+    assert real.chosen.scenes is not None
+    assert set(real.chosen.scenes.tolist()) == {0, 1}
+    with pytest.raises(UsageError, match="neither a COLMAP model nor a folder of some"):
+        model_sources(tmp_path / "images", tmp_path)
 
 
 def test_a_model_that_teaches_nothing_is_one_clear_error(tmp_path: Path, photos_folder: Path) -> None:
     seen = {i: (5.0 + i, 9.0) for i in range(1, MIN_SHARED)}
     few = write_model(tmp_path / "few", (240, 176), {"1.png": seen, "2.png": seen})
-    with pytest.raises(UsageError, match=r"nothing to learn from the model's 2 images: 2 are in .* give the folder"):
+    with pytest.raises(
+        UsageError, match=r"nothing to learn from the 2 images of .*few: 2 of them are there, .* give the folder"
+    ):
         tracks_of(few, photos_folder)
-    with pytest.raises(UsageError, match=r"nothing to learn from the model's 2 images: 0 are in"):
+    with pytest.raises(UsageError, match=r"nothing to learn from the 2 images of .*few: 0 of them"):
         tracks_of(few, tmp_path)
     with pytest.raises(SfmError, match="holds no COLMAP model"):
         read_views(tmp_path)

@@ -18,7 +18,7 @@ from xfeat_cli.evaluation.warps import WarpAccuracy
 from xfeat_cli.model import weights
 from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.training import checkpoint, loop, run
-from xfeat_cli.training.config import Part, TrainConfig
+from xfeat_cli.training.config import LossWeights, Part, TrainConfig
 from xfeat_cli.training.history import CURVES, VALIDATIONS
 from xfeat_cli.training.loop import StepReport
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
@@ -236,8 +236,11 @@ def test_too_few_photographs_are_one_clear_error(tmp_path: Path) -> None:
         ({"learning_rate": 2.0}, "learning_rate"),
         ({"precision": "fp16"}, "bf16 or fp32"),
         ({"parts": ()}, "no part"),
-        ({"multi_view": "model"}, "multi_view_images the folder of its photographs: give both"),
-        ({"multi_view_images": "photos"}, "multi_view_images the folder of its photographs: give both"),
+        ({"multi_view": "model"}, "multi_view_images their folders: give both"),
+        ({"multi_view_images": "photos"}, "multi_view_images their folders: give both"),
+        ({"multi_view": ("a", "b", "c"), "multi_view_images": ("d", "e")}, "2 folders for 3 models and matches"),
+        ({"keypoint_target": "symmetric"}, "give init or teachers"),
+        ({"parts": (Part.NETWORK,), "losses": LossWeights(descriptor=0, reliability=0)}, "nothing to learn"),
         ({"multi_view": "model", "multi_view_images": "photos", "multi_view_share": 1.0}, "between 0 and 1"),
         ({"multi_view": "model", "multi_view_images": "photos", "parts": (Part.REFINER,)}, "add the part network"),
     ],

@@ -108,6 +108,8 @@ class JobConsole:
         new = summary.done
         table.add_row(f"{self._unit}s", f"{new} done, {summary.skipped} already there, {len(summary.failures)} failed")
         table.add_row(self._counted, f"{summary.count:,}" + (f" ({summary.count / new:,.0f} each)" if new else ""))
+        if summary.turned:
+            table.add_row("turned", f"{summary.turned} {self._unit}s, to stand as those that show the same")
         rate = f", {new / summary.seconds:.1f} {self._unit}s/s" if new and summary.seconds else ""
         table.add_row("time", f"{summary.seconds:.1f} s{rate}")
         table.add_row("run on", f"{summary.device}, {summary.precision}")
@@ -126,3 +128,12 @@ def interruptible(console: JobConsole, output: object) -> Iterator[None]:
             yield
         finally:
             console.close()
+
+
+def finish_part(console: JobConsole, summary: Summary, shard: str | None) -> int:
+    """As `JobConsole.finish`, but a part of a job that has nothing to do is no failure."""
+    if shard is not None and summary.total == 0:
+        console.close()
+        typer.echo(f"xfeat: part {shard} is empty, since the list is shorter than the number of parts", err=True)
+        return 0
+    return console.finish(summary)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, interruptible
+from xfeat_cli.cli.console import JobConsole, finish_part, interruptible
 from xfeat_cli.cli.help import FEATURES, HARDWARE
 from xfeat_cli.cli.options import (
     BackendOption,
@@ -18,10 +20,14 @@ from xfeat_cli.cli.options import (
     OverwriteOption,
     PrecisionOption,
     QuietOption,
+    ShardOption,
     VerboseOption,
 )
-from xfeat_cli.config import Decoding, ExtractConfig, Mode
+from xfeat_cli.config import Decoding, ExtractConfig, Mode, Rotations
 from xfeat_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from xfeat_cli.jobs.progress import Summary
 
 _DEFAULT = ExtractConfig()
 _OUTPUT_SUFFIXES = (".h5", ".hdf5")
@@ -83,6 +89,15 @@ def extract(
             "stored image either way.",
         ),
     ] = _DEFAULT.upright,
+    rotations: Annotated[
+        Rotations,
+        typer.Option(
+            "--rotations",
+            help="Quarter turns tried for images that match no other as they stand: none, all for some of them, or "
+            "all for each.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = _DEFAULT.rotations,
     detection_threshold: Annotated[
         float,
         typer.Option(
@@ -120,6 +135,7 @@ def extract(
         Decoding,
         typer.Option("--decoding", help="Ours, or the authors' with its known faults.", rich_help_panel=FEATURES),
     ] = _DEFAULT.decoding,
+    shard: ShardOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -146,7 +162,7 @@ def extract(
         from xfeat_cli.images import read_image_list
 
         listed = None if image_list is None else read_image_list(image_list)
-        from xfeat_cli.jobs.extract import extract as run
+        run = _part(shard)
 
         summary = run(
             images,
@@ -161,6 +177,7 @@ def extract(
             top_k=top_k,
             resize=resize,
             upright=upright,
+            rotations=rotations,
             detection_threshold=detection_threshold,
             grids=grids,
             batch_size=batch_size,
@@ -169,7 +186,7 @@ def extract(
             backend=backend,
             decoding=decoding,
         )
-    raise typer.Exit(console.finish(summary))
+    raise typer.Exit(finish_part(console, summary, shard))
 
 
 def _inputs_and_output(images: list[Path], output: Path | None) -> tuple[list[Path], Path]:
@@ -182,3 +199,14 @@ def _inputs_and_output(images: list[Path], output: Path | None) -> tuple[list[Pa
     if not images:
         raise UsageError("no photographs to extract from: name a folder or images before the output")
     return images, output or Path("out.h5")
+
+
+def _part(shard: str | None) -> Callable[..., Summary]:
+    """What does all of the work, or one part of it."""
+    if shard is None:
+        from xfeat_cli.jobs.extract import extract as whole
+
+        return whole
+    from xfeat_cli.scale.shards import Shard, extract_shard
+
+    return partial(extract_shard, shard=Shard.parse(shard))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, interruptible
+from xfeat_cli.cli.console import JobConsole, finish_part, interruptible
 from xfeat_cli.cli.help import MATCHING
 from xfeat_cli.cli.options import (
     DevicesOption,
@@ -16,9 +18,13 @@ from xfeat_cli.cli.options import (
     OverwriteOption,
     PrecisionOption,
     QuietOption,
+    ShardOption,
     VerboseOption,
 )
 from xfeat_cli.config import MatchConfig, MatcherKind
+
+if TYPE_CHECKING:
+    from xfeat_cli.jobs.progress import Summary
 
 _DEFAULT = MatchConfig()
 
@@ -86,6 +92,7 @@ def match(
     ] = _DEFAULT.weights,
     device: DevicesOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
+    shard: ShardOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -107,7 +114,7 @@ def match(
     """
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
     with interruptible(console, output):
-        from xfeat_cli.jobs.match import match as run
+        run = _part(shard)
 
         summary = run(
             pairs,
@@ -124,4 +131,15 @@ def match(
             device=device,
             precision=precision,
         )
-    raise typer.Exit(console.finish(summary))
+    raise typer.Exit(finish_part(console, summary, shard))
+
+
+def _part(shard: str | None) -> Callable[..., Summary]:
+    """What does all of the work, or one part of it."""
+    if shard is None:
+        from xfeat_cli.jobs.match import match as whole
+
+        return whole
+    from xfeat_cli.scale.shards import Shard, match_shard
+
+    return partial(match_shard, shard=Shard.parse(shard))

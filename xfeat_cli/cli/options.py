@@ -33,7 +33,7 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option(
         "--precision",
-        help="Arithmetic; auto = fp16 on CUDA, fp32 elsewhere, but bf16 for the network on a CPU that multiplies it.",
+        help="Arithmetic; auto = fp16 on CUDA, else fp32, but bf16 for the network on a CPU where that is much faster.",
         rich_help_panel=HARDWARE,
     ),
 ]
@@ -41,7 +41,7 @@ BackendOption = Annotated[
     Backend,
     typer.Option(
         "--backend",
-        help="Library that computes the network; auto = OpenVINO on a CPU if installed, else torch.",
+        help="Library that computes the network; auto = the fastest on this CPU of those installed, else torch.",
         rich_help_panel=HARDWARE,
     ),
 ]
@@ -68,6 +68,16 @@ JsonOption = Annotated[
 QuietOption = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="No progress and no table; errors are still shown.", rich_help_panel=OUTPUT),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        show_default=False,
+        help="Do part I of N only, into the folder OUT.h5.pieces; `xfeat merge` joins the parts.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="A line for every image or pair.", rich_help_panel=OUTPUT)

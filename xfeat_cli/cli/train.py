@@ -16,7 +16,14 @@ from xfeat_cli.cli.interrupts import advising
 from xfeat_cli.cli.options import DeviceOption, QuietOption
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError, one_line
-from xfeat_cli.training.config import ADAPTING_LEARNING_RATE, LEARNING_RATE, LossWeights, Part, TrainConfig
+from xfeat_cli.training.config import (
+    ADAPTING_LEARNING_RATE,
+    LEARNING_RATE,
+    KeypointTarget,
+    LossWeights,
+    Part,
+    TrainConfig,
+)
 
 if TYPE_CHECKING:
     from xfeat_cli.evaluation.pose import PoseAccuracy
@@ -36,17 +43,51 @@ def train(
         str | None, typer.Option("--init", metavar="NAME|PATH", help="Weights to adapt; without, from scratch.")
     ] = _DEFAULT.init,
     teacher: Annotated[
-        str | None, typer.Option("--teacher", metavar="NAME|PATH", help="Weights whose outputs are learned too.")
-    ] = _DEFAULT.teacher,
+        list[str] | None,
+        typer.Option(
+            "--teacher",
+            metavar="NAME|PATH",
+            show_default="the weights of --init",
+            help="Weights whose outputs are learned too; repeat it for several, none for none.",
+        ),
+    ] = None,
+    keypoint_target: Annotated[
+        KeypointTarget,
+        typer.Option(
+            "--keypoint-target",
+            help="What the keypoint head learns: what the teacher's head gives, or that averaged over mirror images "
+            "and quarter turns.",
+        ),
+    ] = _DEFAULT.keypoint_target,
     multi_view: Annotated[
-        Path | None,
-        typer.Option("--multi-view", metavar="MODEL", help="COLMAP model folder: its points are learned as matches."),
-    ] = _DEFAULT.multi_view,
+        list[Path] | None,
+        typer.Option(
+            "--multi-view",
+            metavar="MODEL",
+            show_default=False,
+            help="COLMAP model, or a folder of some: their points are learned as matches; repeat it for several.",
+        ),
+    ] = None,
+    matches: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--matches",
+            metavar="FEATURES MATCHES",
+            show_default=False,
+            help="Files of any tool in hloc's layout: matches that agree on a fundamental matrix are learned.",
+        ),
+    ] = None,
     multi_view_images: Annotated[
-        Path | None, typer.Option("--images", metavar="DIR", help="The photographs of --multi-view's model.")
-    ] = _DEFAULT.multi_view_images,
+        list[Path] | None,
+        typer.Option(
+            "--images",
+            metavar="DIR",
+            show_default=False,
+            help="The photographs of --multi-view and --matches: one folder for all, or repeated, one each.",
+        ),
+    ] = None,
     multi_view_share: Annotated[
-        float, typer.Option("--multi-view-share", metavar="SHARE", help="Share of pairs that come from the model.")
+        float, typer.Option("--multi-view-share", metavar="SHARE", help="Share of pairs that are such real ones.")
     ] = _DEFAULT.multi_view_share,
     parts: Annotated[
         list[Part] | None,
@@ -135,9 +176,11 @@ def train(
             overwrite=overwrite,
             observer=console,
             init=init,
-            teacher=teacher,
-            multi_view=multi_view,
-            multi_view_images=multi_view_images,
+            teachers=_teachers(teacher),
+            keypoint_target=keypoint_target,
+            multi_view=tuple(multi_view or ()),
+            matches=matches,
+            multi_view_images=tuple(multi_view_images or ()),
             multi_view_share=multi_view_share,
             parts=tuple(parts) if parts else _DEFAULT.parts,
             losses=_losses(loss or []),
@@ -243,6 +286,14 @@ def _state(report: StepReport) -> str:
     found = report.losses
     parts = ", ".join(f"{name} {found[name]:.3f}" for name in found)
     return f"{report.pairs_per_second:.1f} pairs/s ({100 * report.making_pairs:.0f} % making them), {parts}"
+
+
+def _teachers(names: list[str] | None) -> tuple[str, ...] | None:
+    if names is None or names == []:
+        return None
+    if "none" in names and len(names) > 1:
+        raise UsageError("--teacher none: there are other --teacher beside it; give either")
+    return () if names == ["none"] else tuple(names)
 
 
 def _losses(changes: list[str]) -> LossWeights:

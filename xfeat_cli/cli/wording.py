@@ -9,7 +9,7 @@ from xfeat_cli.config import ExtractConfig, MatchConfig
 from xfeat_cli.training.config import TrainConfig
 
 _NAMES = {
-    *("features", "images", "overwrite"),
+    *("allow_missing", "features", "images", "overwrite", "shard"),
     *(field.name for config in (ExtractConfig, MatchConfig, TrainConfig) for field in fields(config)),
 }
 _PARAMETER = re.compile(rf"(?<![\w./=-])({'|'.join(sorted(_NAMES))})=(True\b|None\b|(?=\S))")

@@ -42,6 +42,9 @@ EPIPOLAR_BOUND = 1e-3
 MAX_EPIPOLAR_ERROR = 1.5
 """RANSAC's inlier threshold, px of the stored image."""
 
+_MIN_MATCHES = 8
+"""Fewer matches than this agree on a fundamental matrix whatever they are."""
+
 
 @dataclass(frozen=True)
 class PoseAccuracy:
@@ -199,6 +202,17 @@ def _pinhole(camera: Camera) -> dict[str, Any]:
     k = camera.K
     width, height = camera.size
     return {"model": "PINHOLE", "width": width, "height": height, "params": [k[0, 0], k[1, 1], k[0, 2], k[1, 2]]}
+
+
+def consistent(points0: FloatArray, points1: FloatArray, seed: int = 0) -> np.ndarray:
+    """Which matches of pixels (M, 2) each agree on a fundamental matrix: (M,) bool. Raises UsageError without
+    poselib."""
+    poselib: Any = require_poselib()
+    if len(points0) < _MIN_MATCHES:
+        return np.zeros(len(points0), bool)
+    options = {"max_epipolar_error": MAX_EPIPOLAR_ERROR, "seed": seed}
+    _, found = poselib.estimate_fundamental(points0.astype(np.float64), points1.astype(np.float64), options, {})
+    return np.array(found["inliers"], bool)
 
 
 def require_poselib() -> Any:

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.errors import UsageError
+from xfeat_cli.jobs.database import import_into, import_key, verify_in
+from xfeat_cli.jobs.progress import Listener
 from xfeat_cli.sfm.config import CameraConfig, VerificationConfig
-from xfeat_cli.sfm.database import ImportSummary, build_database
-from xfeat_cli.sfm.verification import VerificationSummary, verify, write_inliers
+from xfeat_cli.sfm.database import ImportSummary
+from xfeat_cli.sfm.draft import drafting
+from xfeat_cli.sfm.engine import version
+from xfeat_cli.sfm.verification import VerificationSummary, write_inliers
 
 
 @dataclass
@@ -34,25 +38,31 @@ def export_colmap(
     verification: VerificationConfig | None = None,
     filtered_matches: str | Path | None = None,
     overwrite: bool = False,
+    listener: Listener | None = None,
     **options: Any,
 ) -> ColmapSummary:
     """Import features and index matches into a new COLMAP database.
 
     images: the folder that image names are relative to. config, options: see `CameraConfig`. verification: also
-    estimate two-view geometries; filtered_matches: file for the matches that these keep.
-    Raises SfmError when the database exists (unless `overwrite`) or nothing can be imported, UsageError, StoreError.
+    estimate two-view geometries; filtered_matches: file for the matches that these keep. listener: told how many pairs
+    are verified. The database appears when all of that is done; a run that was interrupted goes on where it stopped.
+    Raises SfmError when the database exists (unless `overwrite`, which never replaces one that xfeat did not make) or
+    nothing can be imported, UsageError, LockedError, StoreError.
     """
     started = time.monotonic()
+    version()
     features, matches, database, images = map(Path, (features, matches, database, images))
     config = replace(config or CameraConfig(), **options)
     if filtered_matches is not None and Path(filtered_matches).absolute() in (features.absolute(), matches.absolute()):
         raise UsageError(f"{filtered_matches}: the filtered matches need a file of their own")
-    summary = ColmapSummary(
-        str(database), build_database(features, matches, database, images, config, overwrite=overwrite)
-    )
-    if verification is not None or filtered_matches is not None:
-        summary.verified = verify(database, verification or VerificationConfig())
-    if filtered_matches is not None:
-        summary.filtered_pairs = write_inliers(database, features, matches, Path(filtered_matches), overwrite=overwrite)
+    with drafting(database, (features, matches), overwrite=overwrite) as draft:
+        key = import_key(features, matches, images, config)
+        summary = ColmapSummary(str(database), import_into(draft, features, matches, images, config, key)[0])
+        if verification is not None or filtered_matches is not None:
+            summary.verified = verify_in(draft, verification or VerificationConfig(), listener)
+        if filtered_matches is not None:
+            output = Path(filtered_matches)
+            summary.filtered_pairs = write_inliers(draft.path, features, matches, output, overwrite=overwrite)
+        draft.finish()
     summary.seconds = time.monotonic() - started
     return summary

@@ -36,12 +36,21 @@ def check_same_folder(store: Store, root: Path, files: Iterable[ImageFile]) -> N
         warn_once(f"{store.path}: {vanished_line(vanished)}")
 
 
+def remember(store: Store, root: Path) -> bool:
+    """Let a file be of this folder's photographs from now on; returns whether it was of another's."""
+    now, before = os.path.realpath(root), store.remembered(_REMEMBERED)
+    if before != now:
+        store.remember(_REMEMBERED, now)
+    return before is not None and before != now
+
+
 def _was_moved(store: Store, files: Iterable[ImageFile]) -> bool:
     stored = [file for file in files if file.name in store]
-    return bool(stored) and all(_is_unchanged(file, store) for file in stored)
+    return bool(stored) and all(is_unchanged(file, store) for file in stored)
 
 
-def _is_unchanged(file: ImageFile, store: Store) -> bool:
+def is_unchanged(file: ImageFile, store: Store) -> bool:
+    """Whether a photograph is still the one whose features the file holds."""
     try:
         return file_digest(file.path) == store.attributes(file.name).get("image_digest")
     except ImageError:

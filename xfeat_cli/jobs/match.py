@@ -11,6 +11,7 @@ from typing import Any
 
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError
+from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.matchers import MATCHERS
 from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
 from xfeat_cli.jobs.ordering import in_squares
@@ -35,6 +36,7 @@ def match(
     config: MatchConfig | None = None,
     *,
     overwrite: bool = False,
+    renew: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> Summary:
@@ -50,6 +52,7 @@ def match(
         output: the matches file to write.
         config: how features are matched.
         overwrite: start again; without it a file of other options or features is refused.
+        renew: keep the output to these pairs: entries of others are removed, those of changed images made again.
         listener: told of each pair.
         **options: fields of `MatchConfig`, in place of those of `config`.
 
@@ -75,6 +78,8 @@ def match(
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
         inputs = [features, *([Path(pairs)] if isinstance(pairs, (str, Path)) else [])]
         with Store.open(output, kind, matcher.provenance(), overwrite=overwrite, inputs=inputs) as store:
+            if renew:
+                _renew(known, store, reader, summary)
             todo, done = _split_done([pair for pair in known if pair not in colliding], store, reader)
             tally.start(len(wanted))
             for pair, error in [*unknown, *colliding.items()]:
@@ -148,21 +153,33 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
         done.append(pair)
         attributes = store.attributes(pair_name(*names))
         for i, name in enumerate(names):
-            if attributes.get(f"digest{i}") != _digest(reader, name):
+            if attributes.get(f"digest{i}") != fingerprint.of_image(reader, name):
                 raise ProvenanceError(
                     f"{store.path} holds matches of another version of {name}; use overwrite=True to start again"
                 )
     return todo, done
 
 
+def _renew(pairs: list[Pair], store: Store, reader: FeaturesReader, summary: Summary) -> None:
+    """Remove the entries that are of none of the pairs, or of images that have changed."""
+    images = {pair_name(*names): names for pair in pairs for names in (pair, pair[::-1])}
+    for entry in sorted(store.names()):
+        if entry not in images:
+            summary.removed.append(entry)
+        elif _has_changed(images[entry], entry, store, reader):
+            summary.renewed.append(entry)
+    for entry in (*summary.removed, *summary.renewed):
+        store.remove(entry)
+
+
+def _has_changed(names: Pair, entry: str, store: Store, reader: FeaturesReader) -> bool:
+    attributes = store.attributes(entry)
+    return any(attributes.get(f"digest{i}") != fingerprint.of_image(reader, name) for i, name in enumerate(names))
+
+
 def in_reading_order(pairs: list[Pair]) -> list[Pair]:
     """In squares of so few images that all of them stay in memory: each is read once a square, not once a pair."""
     return in_squares(pairs, SHARED_IMAGES // 2)
-
-
-def _digest(reader: FeaturesReader, name: str) -> str:
-    """What the image was when its features were made; empty for features of other tools."""
-    return str(reader.entry_attributes(name).get("image_digest", ""))
 
 
 def _names(pair: Pair) -> dict[str, str]:

@@ -6,15 +6,18 @@ images or files make necessary. `stages.json` remembers what each stage was made
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
-from xfeat_cli.errors import UsageError
-from xfeat_cli.jobs.record import Record
+from xfeat_cli.errors import StoreError, UsageError
+from xfeat_cli.jobs.record import NAME, Record, check_folder
 from xfeat_cli.jobs.stages import STAGES, Listeners, Workspace
+from xfeat_cli.jobs.stages.base import names_of
 from xfeat_cli.jobs.summary import SfmSummary, StageSummary
 from xfeat_cli.sfm.config import SfmConfig
 from xfeat_cli.sfm.engine import version
+from xfeat_cli.store.lock import OutputLock
 
 
 def reconstruct(
@@ -32,7 +35,7 @@ def reconstruct(
         output: folder for features.h5, pairs.txt, matches.h5, keypoints.h5 and aggregated.h5 (semi-dense),
             links.h5, refined.h5 and refined-matches.h5, database.db
             and sparse/0, 1, … (COLMAP models, the largest first). What an earlier run left there is reused where it is
-            still right.
+            still right; what photographs, options or damaged files have made wrong is made again, and told.
         config: a config for each stage.
         overwrite: make everything again.
         listeners: asked for a listener at the start of each stage, by the stage's name.
@@ -41,6 +44,8 @@ def reconstruct(
         What each stage did, and the largest model. Images and pairs that fail are reported and left out.
 
     Raises:
+        UsageError: the folder holds files that no run made.
+        LockedError: another process is at work in the folder.
         SfmError: nothing can be reconstructed.
         XFeatError: what the stages raise.
     """
@@ -48,15 +53,28 @@ def reconstruct(
     images, output, config = Path(images), Path(output), config or SfmConfig()
     if not images.is_dir():
         raise UsageError(f"{images} is not a folder of photographs")
-    record = Record(output / "stages.json", start_again=overwrite)
-    work = Workspace(images, output, config, record, SfmSummary(str(output)), overwrite)
-    for stage in STAGES:
-        if not stage.applies(work):
-            continue
-        started = time.monotonic()
-        work.listener = listeners(stage.name) if listeners is not None else None
-        outcome = stage.run(work)
-        seconds = time.monotonic() - started
-        work.summary.stages.append(StageSummary(stage.name, seconds, outcome.reused, outcome.result))
-        work.summary.problems += outcome.problems
-    return work.summary
+    check_folder(output, names_of(STAGES))
+    try:
+        lock = OutputLock(output / NAME)
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written ({error.strerror or error})") from None
+    with lock:
+        work = Workspace(images, output, config, Record(output), SfmSummary(str(output)), overwrite)
+        _start(work)
+        for stage in STAGES:
+            if not stage.applies(work):
+                continue
+            started = time.monotonic()
+            work.listener = listeners(stage.name) if listeners is not None else None
+            outcome = stage.run(work)
+            seconds = time.monotonic() - started
+            work.summary.stages.append(StageSummary(stage.name, seconds, outcome.reused, outcome.result))
+            work.summary.problems += outcome.problems
+        return work.summary
+
+
+def _start(work: Workspace) -> None:
+    before, now = work.record.images, os.path.realpath(work.images)
+    if before and before != now:
+        work.tell(f"{work.folder} was made of the photographs in {before}; from now on it is of those in {now}")
+    work.record.start(now)

@@ -8,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from xfeat_cli.errors import SfmError, UsageError
+from xfeat_cli.errors import UsageError
 from xfeat_cli.images import find_images
 from xfeat_cli.jobs.summary import SfmSummary, StageSummary
 from xfeat_cli.pairing.lists import can_be_listed, exhaustive, read_pairs
 from xfeat_cli.sfm.config import SfmConfig
-from xfeat_cli.sfm.database import replacing
+from xfeat_cli.sfm.draft import drafting
 from xfeat_cli.sfm.engine import version
+from xfeat_cli.sfm.process import in_child
 from xfeat_cli.sfm.reconstruction import map_database
 from xfeat_cli.sfm.sift import extract_sift, match_sift
 from xfeat_cli.sfm.verification import verify
@@ -42,8 +43,6 @@ def reconstruct_with_sift(
     if not images.is_dir():
         raise UsageError(f"{images} is not a folder of photographs")
     database = output / "database.db"
-    if database.exists() and not overwrite:
-        raise SfmError(f"{database} exists; use overwrite=True to replace it, or name another folder")
     names = [image.name for image in find_images(images) if can_be_listed(image.name)]
     wanted = list(exhaustive(names)) if pairs is None else read_pairs(Path(pairs))
     summary = SfmSummary(str(output))
@@ -56,22 +55,29 @@ def reconstruct_with_sift(
         summary.stages.append(StageSummary(name, time.monotonic() - begun, False, result))
 
     def extraction() -> dict[str, Any]:
-        made = extract_sift(unfinished, images, names, config.cameras, threads)
+        draft.discard()
+        arguments = draft.path, images, names, config.cameras, threads
+        made = in_child(extract_sift, *arguments, place=database, doing="extracting SIFT")
         if made.images < len(names):
             missing = f"{len(names) - made.images} of {len(names)} images"
             summary.problems.append(f"{missing}: COLMAP cannot read them, or their size is not the camera's")
         return {"keypoints": made.keypoints}
 
     def matching() -> dict[str, Any]:
-        return {"matches": match_sift(unfinished, wanted, threads), "pairs": len(wanted)}
+        matches = in_child(match_sift, draft.path, wanted, threads, place=database, doing="matching SIFT")
+        return {"matches": matches, "pairs": len(wanted)}
+
+    def verification() -> dict[str, Any]:
+        return asdict(in_child(verify, draft.path, config.verification, place=database, doing="verifying"))
 
     def reconstruction() -> dict[str, Any]:
         summary.model = map_database(database, images, output / "sparse", config.mapping)
         return asdict(summary.model)
 
-    with replacing(database) as unfinished:
+    with drafting(database, overwrite=overwrite) as draft:
         stage("extract", extraction)
         stage("match", matching)
-        stage("verify", lambda: asdict(verify(unfinished, config.verification)))
+        stage("verify", verification)
+        draft.finish()
     stage("reconstruct", reconstruction)
     return summary

@@ -20,9 +20,13 @@ class StageSummary:
 
 @dataclass
 class SfmSummary:
-    """model: the largest. stages: in their order. problems: a line for each image or pair that was left out."""
+    """model: the largest. stages: in their order. problems: a line for each image or pair that was left out.
+
+    notes: a line for each thing that had changed since an earlier run, and was made again.
+    """
 
     output: str
     stages: list[StageSummary] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     model: ModelSummary | None = None

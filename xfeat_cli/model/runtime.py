@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from xfeat_cli.config import Backend, Precision
-from xfeat_cli.machine.devices import network_precision, resolve_device
+from xfeat_cli.machine.devices import resolve_device
 from xfeat_cli.machine.memory import keep_freed_memory
-from xfeat_cli.model.backends import BACKENDS, resolve_backend
+from xfeat_cli.model.backends import BACKENDS
+from xfeat_cli.model.calibration import choose
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner, require_refiner
 from xfeat_cli.model.torch_network import folded_network
@@ -32,8 +33,8 @@ class Runtime:
         backend: Backend = Backend.AUTO,
     ) -> None:
         self.device = resolve_device(device)
-        self.precision = network_precision(precision, self.device)
-        self.backend = resolve_backend(backend, self.device, self.precision)
+        way = choose(weights, self.device, precision, backend)
+        self.precision, self.backend = way.precision, way.backend
         if self.device.type == "cpu":
             keep_freed_memory()
         self.info: WeightsInfo = weights.info

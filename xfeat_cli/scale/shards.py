@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xfeat_cli.errors import UsageError
-from xfeat_cli.images import find_images
+from xfeat_cli.images import find_images, image_root
 from xfeat_cli.jobs.extract import extract
 from xfeat_cli.jobs.match import in_reading_order, match
 from xfeat_cli.jobs.progress import Summary
@@ -44,18 +44,20 @@ class Shard:
 
 
 def extract_shard(
-    images: str | Path,
+    images: str | Path | Sequence[str | Path],
     output: str | Path,
     shard: Shard,
     *,
     image_list: Iterable[str] | None = None,
+    masks: str | Path | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> Summary:
     """Extract one part of a collection into the folder of pieces of `output`.
 
     Args:
-        images, image_list, overwrite, options: as `extract` takes them.
+        images, image_list, masks, overwrite, options: as `extract` takes them; but no quarter turns are tried
+            (rotations "auto" means "0"), since a part does not hold the photographs that tell.
         output: the features file that `merge` makes when every part is done.
         shard: the part. All machines need the same images and the same number of parts.
 
@@ -65,11 +67,17 @@ def extract_shard(
     Raises:
         XFeatError: as `extract` does, and ProvenanceError where the folder holds pieces of another list.
     """
-    names = [file.name for file in find_images(Path(images), image_list)]
+    if options.get("rotations") == "4":
+        raise UsageError("shard and rotations=4 cannot go together: a part does not hold the photographs that tell")
+    paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(path) for path in images]
+    root = image_root(paths)
+    names = [file.name for file in find_images(paths, image_list, None if masks is None else Path(masks))]
     piece, path = _piece("features", names, Path(output), shard, overwrite)
     if piece is None:
         return Summary(str(path))
-    return extract(images, path, image_list=names[piece.first : piece.last], overwrite=overwrite, **options)
+    part = names[piece.first : piece.last]
+    options["rotations"] = "0"
+    return extract(root, path, image_list=part, masks=masks, overwrite=overwrite, **options)
 
 
 def match_shard(

@@ -1,4 +1,4 @@
-"""Features and matches → a COLMAP database, whole or not at all.
+"""Features and matches → a COLMAP database.
 
 COLMAP numbers the images itself (`import_images` makes cameras, images, rigs and frames and reads the focal length from
 EXIF). No descriptors are written: COLMAP 4 types them and knows no XFeat.
@@ -6,9 +6,7 @@ EXIF). No descriptors are written: COLMAP 4 types them and knows no XFeat.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from xfeat_cli.errors import SfmError, StoreError
 from xfeat_cli.images import find_images
 from xfeat_cli.sfm.config import CameraConfig, CameraSharing
 from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.sfm.process import Listen
 from xfeat_cli.store.layout import SEMI_DENSE_FEATURES, SEMI_DENSE_MATCHES
 from xfeat_cli.store.names import resolve
 from xfeat_cli.store.reader import KeypointsReader, MatchesReader
@@ -48,17 +47,15 @@ class ImportSummary:
 
 
 def build_database(
-    features: Path, matches: Path, database: Path, images: Path, config: CameraConfig, *, overwrite: bool = False
+    features: Path, matches: Path, path: Path, images: Path, config: CameraConfig, *, listen: Listen | None = None
 ) -> ImportSummary:
     """Write cameras, images, rigs, frames, keypoints (half a pixel added) and matches into a new database.
 
     images: the folder that image names are relative to. Images that lack features, keypoints or a readable file, and
     pairs of unknown images, are reported in the summary, and the rest goes in.
-    Raises SfmError when the database exists (unless `overwrite`), when a camera model is unknown, and when nothing can
-    be imported; StoreError for files that cannot be read.
+    Raises SfmError when a camera model is unknown and when nothing can be imported; StoreError for files that cannot be
+    read.
     """
-    if database.exists() and not overwrite:
-        raise SfmError(f"{database} exists; use overwrite=True to replace it, or name another database")
     reader_options(config)
     with KeypointsReader(features) as keypoints, MatchesReader(matches) as pairs:
         if pairs.kind == SEMI_DENSE_MATCHES:
@@ -67,8 +64,7 @@ def build_database(
             )
         if keypoints.kind == SEMI_DENSE_FEATURES:
             raise SfmError(f"{features} holds semi-dense features; give the keypoints that `xfeat aggregate` wrote")
-        with replacing(database) as temporary:
-            return _fill(temporary, keypoints, pairs, images, config)
+        return _fill(path, keypoints, pairs, images, config)
 
 
 def reader_options(config: CameraConfig) -> Any:
@@ -85,23 +81,6 @@ def reader_options(config: CameraConfig) -> Any:
 def camera_mode(config: CameraConfig) -> Any:
     """Which images share a camera, as pycolmap.CameraMode."""
     return getattr(pycolmap().CameraMode, _CAMERA_MODES[config.sharing])
-
-
-@contextmanager
-def replacing(database: Path) -> Iterator[Path]:
-    """A path to write; it takes the database's name when the block ends well and disappears when it does not."""
-    temporary = database.with_name(f".{database.name}.part")
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        yield temporary
-        os.replace(temporary, database)
-    except OSError as error:
-        raise SfmError(f"{database} cannot be written ({error.strerror or error})") from None
-    finally:
-        for leftover in database.parent.glob(f"{temporary.name}*"):
-            with suppress(OSError):
-                leftover.unlink()
 
 
 def _fill(

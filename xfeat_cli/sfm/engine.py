@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -13,6 +15,7 @@ OLDEST = 4
 @cache
 def pycolmap() -> Any:
     """The module. Raises SfmError when it is missing or older than 4."""
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         import pycolmap as module
     except ImportError as error:
@@ -20,6 +23,8 @@ def pycolmap() -> Any:
     if int(module.__version__.split(".")[0]) < OLDEST:
         raise SfmError(f"pycolmap {module.__version__} is too old; install 4 or newer: pip install 'xfeat-cli[sfm]'")
     module.logging.minloglevel = int(module.logging.Level.FATAL)
+    with suppress(ValueError, TypeError):  # of another thread than the main one, or not a handler of Python's
+        signal.signal(signal.SIGTERM, on_sigterm)  # glog has taken it, to print a stack
     return module
 
 

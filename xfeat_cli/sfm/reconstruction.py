@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xfeat_cli.errors import SfmError
+from xfeat_cli.files import sync_folder
 from xfeat_cli.sfm.config import Mapper, MappingConfig
 from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.sfm.model_files import check_model_files
+from xfeat_cli.sfm.process import Listen, in_child
+
+_MODEL_FILE = re.compile(r"(cameras|images|points3D|frames|rigs)\.(bin|txt)|project\.ini")
+"""What COLMAP writes into a model's folder."""
+
+
+_MARK = ".xfeat"
+"""Stands in folders of models that xfeat made."""
 
 
 @dataclass(frozen=True)
@@ -29,46 +40,97 @@ class ModelSummary:
     models: int = 1
 
 
-def map_database(database: Path, images: Path, models: Path, config: MappingConfig) -> ModelSummary:
+def map_database(
+    database: Path, images: Path, models: Path, config: MappingConfig, *, listen: Listen | None = None
+) -> ModelSummary:
     """Reconstruct into the folders `models`/0, 1, …, the one with most images first; `models` appears whole or not.
 
-    An earlier `models` is replaced. Raises SfmError when no two images can be reconstructed.
+    An earlier `models` is replaced if xfeat made it; files in it that are no model's stay. listen: told of progress.
+    Raises SfmError when no two images can be reconstructed.
     """
-    engine = pycolmap()
     partial = models.with_name(f".{models.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
-        found = _map(database, images, partial, config)
-        if not found:
-            raise SfmError(
-                f"nothing could be reconstructed from {database}: no two images share enough of the scene; give images "
-                "that overlap, or match more pairs"
-            )
-        ordered = sorted(found.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
-        shutil.rmtree(partial)
-        for number, model in enumerate(ordered):
-            if config.refine_principal_point:
-                _refine_principal_points(model, config.threads)
-            (partial / str(number)).mkdir(parents=True)
-            model.write(partial / str(number))
-        shutil.rmtree(models, ignore_errors=True)
-        os.replace(partial, models)
+        _recover(models)
+        check_models(models)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        summary = in_child(map_into, database, images, partial, config, place=models, doing="mapping", listen=listen)
+        (partial / _MARK).touch()
+        _replace(partial, models)
     except OSError as error:
         raise SfmError(f"{models} cannot be written ({error.strerror or error})") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    with engine.Database.open(database) as opened:
-        return _summary(models / "0", ordered[0], opened.num_images(), len(ordered))
+    return replace(summary, folder=str(models / "0"))
+
+
+def check_models(models: Path) -> None:
+    """Raise SfmError where models would replace what xfeat did not make."""
+    if models.exists() and not models.is_dir():
+        raise SfmError(f"{models} is a file, so it is left alone; name another folder")
+    if models.is_dir() and any(models.iterdir()) and not (models / _MARK).exists():
+        raise SfmError(f"{models} was not made by this version of xfeat, so it is left alone; name another folder")
+
+
+def map_into(
+    database: Path, images: Path, folder: Path, config: MappingConfig, *, listen: Listen | None = None
+) -> ModelSummary:
+    """Write the models of a verified database into an empty folder, as `map_database` does, in this process."""
+    models = _map(database, images, folder, config)
+    if not models:
+        raise SfmError(
+            f"nothing could be reconstructed from {database}: no two images share enough of the scene; give images "
+            "that overlap, or match more pairs"
+        )
+    ordered = sorted(models.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+    for written in folder.iterdir():
+        shutil.rmtree(written)
+    for number, model in enumerate(ordered):
+        if config.refine_principal_point:
+            _refine_principal_points(model, config.threads)
+        (folder / str(number)).mkdir()
+        model.write(folder / str(number))
+    with pycolmap().Database.open(database) as opened:
+        return _summary(folder / "0", ordered[0], opened.num_images(), len(ordered))
+
+
+def _replace(partial: Path, models: Path) -> None:
+    """Give new models their name. What a user has put beside the old ones is carried over."""
+    if models.exists():
+        os.replace(models, _former(models))
+    os.replace(partial, models)
+    _recover(models)
+    sync_folder(models.parent)
+
+
+def _recover(models: Path) -> None:
+    """Finish a replacement: of the former models only what is no model's is kept, with them."""
+    former = _former(models)
+    if not former.exists():
+        return
+    if not models.exists():  # interrupted between the two renames
+        os.replace(former, models)
+        return
+    for path in sorted(former.rglob("*")):
+        kept = models / path.relative_to(former)
+        if path.is_file() and path.name != _MARK and not _MODEL_FILE.fullmatch(path.name) and not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, kept)
+    shutil.rmtree(former)
+
+
+def _former(models: Path) -> Path:
+    return models.with_name(f".{models.name}.former")
 
 
 def read_model(folder: Path) -> Any:
     """The pycolmap.Reconstruction of a model folder. Raises SfmError when there is none or it is damaged."""
     if not any((folder / f"images.{kind}").is_file() for kind in ("bin", "txt")):
         raise SfmError(f"{folder} holds no COLMAP model (cameras, images and points3D, as .bin or .txt)")
+    check_model_files(folder)
     try:
         return pycolmap().Reconstruction(folder)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (MemoryError, RuntimeError, ValueError, OSError) as error:
         raise SfmError(f"{folder}: the COLMAP model cannot be read ({error})") from None
 
 

@@ -12,6 +12,7 @@ from xfeat_cli.pairing.lists import write_pairs
 from xfeat_cli.sfm.config import CameraConfig
 from xfeat_cli.sfm.database import camera_mode, reader_options
 from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.sfm.process import Listen
 from xfeat_cli.types import Pair
 
 
@@ -24,7 +25,13 @@ class SiftSummary:
 
 
 def extract_sift(
-    database: Path, images: Path, names: Sequence[str], config: CameraConfig, threads: int = -1
+    database: Path,
+    images: Path,
+    names: Sequence[str],
+    config: CameraConfig,
+    threads: int = -1,
+    *,
+    listen: Listen | None = None,
 ) -> SiftSummary:
     """SIFT of images (names relative to the folder `images`) into a new database, with COLMAP's defaults, on the CPU.
 
@@ -44,7 +51,7 @@ def extract_sift(
     return summary
 
 
-def match_sift(database: Path, pairs: Sequence[Pair], threads: int = -1) -> int:
+def match_sift(database: Path, pairs: Sequence[Pair], threads: int = -1, *, listen: Listen | None = None) -> int:
     """Match pairs of a database's images, with COLMAP's defaults but unverified; returns the number of matches.
 
     Raises SfmError for names that COLMAP's list of pairs cannot hold.

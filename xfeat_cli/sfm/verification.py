@@ -10,6 +10,7 @@ import numpy as np
 from xfeat_cli.errors import UsageError
 from xfeat_cli.sfm.config import VerificationConfig
 from xfeat_cli.sfm.engine import pycolmap, version
+from xfeat_cli.sfm.process import Listen
 from xfeat_cli.store.layout import MATCHES, matches_entry
 from xfeat_cli.store.names import resolve
 from xfeat_cli.store.reader import KeypointsReader, MatchesReader
@@ -31,9 +32,17 @@ class VerificationSummary:
     inliers: int
 
 
-def verify(database: Path, config: VerificationConfig) -> VerificationSummary:
-    """Estimate the two-view geometry of every matched pair of a database; pairs that have one are left as they are."""
+def verify(
+    database: Path, config: VerificationConfig, anew: bool = False, *, listen: Listen | None = None
+) -> VerificationSummary:
+    """Estimate the two-view geometry of every matched pair of a database.
+
+    anew: also of pairs that have one, which are left as they are otherwise.
+    """
     engine = pycolmap()
+    if anew:
+        with engine.Database.open(database) as opened:
+            opened.clear_two_view_geometries()
     verifier = engine.GeometricVerifierOptions()
     verifier.num_threads = config.threads
     two_view = engine.TwoViewGeometryOptions()

@@ -1,4 +1,4 @@
-"""Two views of each canvas of a batch, and where each pixel of one view lies in the other."""
+"""Views of the canvases of a batch: single ones, or pairs with where each pixel of one view lies in the other."""
 
 from __future__ import annotations
 
@@ -34,6 +34,25 @@ class Pairs:
     clean1: Tensor
     to0: Tensor
     visible: Tensor
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A batch of single views. image: (B, 1, H, W) in [0, 1]; clean: the same before the change of light."""
+
+    image: Tensor
+    clean: Tensor
+
+
+def make_crops(
+    generator: Generator, canvases: Tensor, view: tuple[int, int], strength: Strength, light: Light
+) -> Crops:
+    """A view of (height, width) of each canvas (B, 1, h, w) in [0, 1]."""
+    canvas = (canvases.shape[2], canvases.shape[3])
+    back, _ = geometry.random_views(generator, len(canvases), view, canvas, strength)
+    seen = geometry.apply(back, geometry.pixels(view, canvases.device))
+    clean = _sample(_pyramid(canvases), canvas, seen, _level(back, view))
+    return Crops(change(generator, clean, light), clean)
 
 
 def make_pairs(

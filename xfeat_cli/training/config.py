@@ -16,6 +16,11 @@ class Part(str, Enum):
     REFINER = "refiner"
 
 
+class KeypointTarget(str, Enum):
+    HEAD = "head"
+    SYMMETRIC = "symmetric"
+
+
 LEARNING_RATE, ADAPTING_LEARNING_RATE = 0.02, 0.003
 
 
@@ -24,9 +29,10 @@ class LossWeights:
     """Factors of the losses.
 
     descriptor: dual-softmax negative log-likelihood of correspondences. teacher: one minus the cosine to the teacher's
-    descriptors. reliability: cross-entropy against the confidence of correspondences. teacher_reliability: L1 to the
-    teacher's. keypoint: divergence from the keypoint target. localisation: distance in px between corresponding
-    keypoints. refiner: cross-entropy of the 64 positions.
+    descriptors, where it is reliable. reliability: cross-entropy against the confidence of correspondences.
+    teacher_reliability: L1 to the teacher's. keypoint: divergence from the keypoint target. localisation: distance in
+    px between corresponding keypoints, one view also mirrored or turned by quarters. refiner: cross-entropy of the 64
+    positions.
     """
 
     descriptor: float = 1.0
@@ -42,8 +48,11 @@ class LossWeights:
 class TrainConfig:
     """How weights are trained.
 
-    init: weights to start from, a name or a file; None = random. teacher: weights whose outputs the network learns
-        beside the correspondences; None = none.
+    init: weights to start from, a name or a file; None = random. teachers: weights whose outputs the network learns
+        beside the correspondences, the mean over all of them; None = those of init, so that adapting keeps what they
+        know; without init none.
+    keypoint_target: what the keypoint head learns: "head" = the probabilities of the first teacher's head, or of
+        init's, or corners; "symmetric" = its places and choice, averaged over mirror images and quarter turns.
     parts: what is trained: the network (descriptors and reliability), the keypoint head, the match refiner.
     steps: how many; minutes: instead of steps, stop at that time; the learning rate is annealed over either.
     batch: pairs of images a step, over all processes. crop: (width, height) px of the training images;
@@ -51,8 +60,10 @@ class TrainConfig:
     points: correspondences a pair.
     learning_rate: of Muon, for convolution and linear weights; biases and the refiner take a tenth of it, with Adam;
         None = 0.02, or 0.003 with init, whose accuracy 0.02 would first destroy.
-    multi_view: folder of a COLMAP model, multi_view_images: that of its photographs: real pairs, whose correspondences
-        are the model's points, are multi_view_share of all pairs. Descriptors and reliability learn from them.
+    multi_view: COLMAP models, or folders of some; matches: a features and a matches file of any tool, whose matches are
+        verified; multi_view_images: the folders of their photographs, one for all or one each, those of the models
+        first. Real pairs, whose correspondences are the models' points and the matches, are multi_view_share of all
+        pairs. Descriptors and reliability learn from them.
     ema: decay of the averaged weights, which are what is saved.
     held_out: photographs kept for validation. scene: folder of images/, cameras.json and pairs.txt, on which poses are
         validated too. validate_every, checkpoint_every: steps.
@@ -62,7 +73,8 @@ class TrainConfig:
     """
 
     init: str | None = None
-    teacher: str | None = None
+    teachers: tuple[str, ...] | None = None
+    keypoint_target: KeypointTarget = KeypointTarget.HEAD
     parts: tuple[Part, ...] = tuple(Part)
     steps: int = 20_000
     minutes: float | None = None
@@ -74,8 +86,9 @@ class TrainConfig:
     learning_rate: float | None = None
     warm_up: float = 0.05
     clip: float = 1.0
-    multi_view: Path | None = None
-    multi_view_images: Path | None = None
+    multi_view: tuple[Path, ...] = ()
+    matches: tuple[Path, Path] | None = None
+    multi_view_images: tuple[Path, ...] = ()
     multi_view_share: float = 0.25
     ema: float = 0.999
     held_out: int = 32
@@ -91,7 +104,7 @@ class TrainConfig:
     losses: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        convert(self, precision=Precision)
+        convert(self, precision=Precision, keypoint_target=KeypointTarget)
         object.__setattr__(self, "parts", tuple(map(_part, self.parts)))
         multiple = 32
         for name, (width, height) in (("crop", self.crop), ("late_crop", self.late_crop)):
@@ -101,13 +114,28 @@ class TrainConfig:
             raise UsageError("steps and minutes must be positive")
         if not self.parts:
             raise UsageError("no part to train: name network, keypoints or refiner")
-        if (self.multi_view is None) != (self.multi_view_images is None):
+        if self.keypoint_target is KeypointTarget.SYMMETRIC and not (self.init or self.teachers):
             raise UsageError(
-                "multi_view is a model and multi_view_images the folder of its photographs: give both, or neither"
+                "keypoint_target symmetric is made from a head that knows keypoints: give init or teachers"
             )
-        if self.multi_view is not None and Part.NETWORK not in self.parts:
+        if Part.KEYPOINTS not in self.parts and not self.needs_pairs and not self.taught_by:
+            raise UsageError("nothing to learn: no loss of pairs has a factor above 0, and there is no teacher")
+        for name in ("multi_view", "multi_view_images"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, tuple(map(Path, (given,) if isinstance(given, str | Path) else given)))
+        sources = len(self.multi_view) + (self.matches is not None)
+        if (sources == 0) != (self.multi_view_images == ()):
             raise UsageError(
-                "multi_view teaches only descriptors and reliability: add the part network, or leave it out"
+                "multi_view and matches are of photographs, multi_view_images their folders: give both, or neither"
+            )
+        if len(self.multi_view_images) not in (0, 1, sources):
+            raise UsageError(
+                f"multi_view_images are {len(self.multi_view_images)} folders for {sources} models and matches; give "
+                "one for all, or one each"
+            )
+        if sources and Part.NETWORK not in self.parts:
+            raise UsageError(
+                "multi_view and matches teach only descriptors and reliability: add the part network, or leave them out"
             )
         if not 0 < self.multi_view_share < 1:
             raise UsageError(f"multi_view_share is {self.multi_view_share}; it must be between 0 and 1")
@@ -119,6 +147,23 @@ class TrainConfig:
             raise UsageError(f"ema is {self.ema}; it must be in [0, 1)")
         if self.validate_every < 1 or self.checkpoint_every < 1:
             raise UsageError("validate_every and checkpoint_every must be at least 1 step")
+
+    @property
+    def taught_by(self) -> tuple[str, ...]:
+        """Names or files of the teachers."""
+        if self.teachers is not None:
+            return self.teachers
+        return () if self.init is None else (self.init,)
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether a loss that counts learns from pairs; else single crops do."""
+        learned = {
+            Part.NETWORK: ("descriptor", "reliability"),
+            Part.KEYPOINTS: ("localisation",),
+            Part.REFINER: ("refiner",),
+        }
+        return any(getattr(self.losses, name) > 0 for part in self.parts for name in learned[part])
 
     @property
     def peak_learning_rate(self) -> float:

@@ -27,6 +27,9 @@ _RANDOM_POSITIONS = 0.2
 _JITTER_PX = 1.5
 """How far from its true place the cell of image 0 is looked up, since matching does not always find the nearest."""
 
+_UNRELIABLE = 0.15
+"""Weight of a cell that the teacher finds altogether unreliable."""
+
 _DISCONTINUITY_PX = 4.0
 """Four neighbouring pixels that go further apart than this straddle an edge in depth."""
 
@@ -94,6 +97,8 @@ def sample(maps: Tensor, points: Tensor, mode: str = "bicubic") -> Tensor:
 def descriptor_loss(features0: Tensor, features1: Tensor, chosen: Correspondences) -> tuple[Tensor, Tensor]:
     """Negative log-likelihood of the correspondences of all pairs together, so that other images' points compete too.
 
+    Every pair counts as much as any other, however few correspondences it has: real pairs have few.
+
     Returns the loss and each correspondence's confidence (B, N): the product of its probabilities both ways.
     """
     d0 = F.normalize(sample(F.normalize(features0, dim=1), chosen.points0), dim=-1).flatten(0, 1)
@@ -109,8 +114,15 @@ def descriptor_loss(features0: Tensor, features1: Tensor, chosen: Correspondence
     forward = similarity.masked_fill(~valid[None], -torch.inf).log_softmax(1).diagonal()
     backward = similarity.masked_fill(~valid[:, None], -torch.inf).log_softmax(0).diagonal()
     likelihood = torch.where(valid, forward + backward, 0)
-    loss = -likelihood.sum() / (2 * valid.sum().clamp_min(1))
+    loss = -(likelihood * _weights(chosen.valid).flatten()).sum() / 2
     return loss, (likelihood.detach().exp() * valid).view_as(chosen.valid)
+
+
+def _weights(valid: Tensor) -> Tensor:
+    """Of correspondences (B, N), so that those of a pair weigh the same, all pairs that have any weigh the same, and
+    all together weigh 1."""
+    each = valid / valid.sum(1, keepdim=True).clamp_min(1)
+    return each / valid.any(1).sum().clamp_min(1)
 
 
 def reliability_loss(reliability0: Tensor, reliability1: Tensor, chosen: Correspondences, confidence: Tensor) -> Tensor:
@@ -121,7 +133,7 @@ def reliability_loss(reliability0: Tensor, reliability1: Tensor, chosen: Corresp
         )
         for reliability, points in ((reliability0, chosen.points0), (reliability1, chosen.points1))
     ]
-    weight = chosen.valid / chosen.valid.sum().clamp_min(1)
+    weight = _weights(chosen.valid)
     return sum((loss * weight).sum() for loss in losses) / 2  # type: ignore[return-value]
 
 
@@ -178,6 +190,11 @@ def refiner_loss(
     return -(labels.targets(cells.offsets) * likelihood).sum(1).mean()
 
 
-def teacher_descriptor_loss(features: Tensor, taught: Tensor) -> Tensor:
-    """One minus the cosine between the network's and the teacher's descriptors (B, 64, h, w) of all cells."""
-    return (1 - F.cosine_similarity(features, taught, dim=1)).mean()
+def teacher_descriptor_loss(features: Tensor, taught: Tensor, reliability: Tensor) -> Tensor:
+    """One minus the cosine between the network's and the teacher's descriptors (B, 64, h, w) of all cells.
+
+    A cell counts as much as the teacher's reliability (B, 1, h, w) there, and a little more: what it finds unreliable
+    is hardly ever matched.
+    """
+    weight = reliability + _UNRELIABLE
+    return ((1 - F.cosine_similarity(features, taught, dim=1)[:, None]) * weight).sum() / weight.sum()

@@ -30,8 +30,8 @@ _OWN_ZOOM, _OWN_PLACE = math.log(1.35), 0.12
 class RealPairs:
     """A batch of pairs. image0, image1: (B, 1, H, W) in [0, 1]; clean0, clean1: the same before the change of light.
 
-    chosen: their correspondences; all pairs show one scene, and no two points of a pair lie within a cell's side of
-    each other in either image.
+    chosen: their correspondences, with the scene that each pair shows; no two points of a pair lie within a cell's
+    side of each other in either image.
     """
 
     image0: Tensor
@@ -45,7 +45,8 @@ def draw_real_pairs(
     generator: Generator, tracks: Tracks, count: int, view: tuple[int, int], points: int, light: Light
 ) -> RealPairs:
     """`count` random pairs of crops of (height, width), each with at most `points` correspondences, at least one."""
-    drawn = [_draw(generator, tracks, view, points) for _ in range(count)]
+    numbers = [tracks.draw(generator) for _ in range(count)]
+    drawn = [_draw(generator, tracks, number, view, points) for number in numbers]
     clean = torch.stack([crops[side] for side in (0, 1) for crops, _ in drawn])[:, None]
     images = change(generator, clean, light)
     places = torch.zeros(count, points, 4)
@@ -54,7 +55,7 @@ def draw_real_pairs(
         places[number, : len(shared)] = shared
         valid[number, : len(shared)] = True
     places, valid = places.to(clean.device), valid.to(clean.device)
-    scenes = torch.zeros(count, dtype=torch.long, device=clean.device)
+    scenes = torch.from_numpy(tracks.scenes[numbers]).to(clean.device)
     chosen = Correspondences(places[..., :2], places[..., 2:], valid, scenes)
     return RealPairs(images[:count], images[count:], clean[:count], clean[count:], chosen)
 
@@ -66,11 +67,10 @@ def thinned(points: Tensor, order: Tensor, apart: float) -> Tensor:
 
 
 def _draw(
-    generator: Generator, tracks: Tracks, view: tuple[int, int], most: int
+    generator: Generator, tracks: Tracks, number: int, view: tuple[int, int], most: int
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Crops (h, w) of both photographs of a random pair, and the places (M, 4) of the points that both show."""
-    pair = int(torch.randint(len(tracks), (1,), generator=generator, device=generator.device))
-    one, two, points = tracks[pair]
+    """Crops (h, w) of both photographs of a pair, and the places (M, 4) of the points that both show."""
+    one, two, points = tracks[number]
     photos = (tracks.photos[one], tracks.photos[two])
     windows = _windows(generator, photos, points.view(-1, 2, 2), view)
     order = uniform(generator, len(points)).cpu()

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, multiprocessing
 
-from xfeat_cli.config import Precision
+from xfeat_cli.config import ExtractConfig, Precision
 from xfeat_cli.errors import TrainingError, UsageError
 from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.scene import Scene
@@ -29,15 +29,16 @@ from xfeat_cli.model import weights
 from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL, XFeatNetwork
 from xfeat_cli.model.runtime import Runtime
-from xfeat_cli.sfm.tracks import read_views
 from xfeat_cli.store.lock import OutputLock
 from xfeat_cli.training import checkpoint, parallel
-from xfeat_cli.training.config import TrainConfig
+from xfeat_cli.training.config import KeypointTarget, TrainConfig
 from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.history import History
 from xfeat_cli.training.loop import Observer, StepReport, Trainer
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
+from xfeat_cli.training.sources import Source, match_source, model_sources
 from xfeat_cli.training.step import Guides
+from xfeat_cli.training.symmetric import symmetric_probabilities
 from xfeat_cli.training.tracks import Tracks, load_tracks
 from xfeat_cli.version import __version__
 
@@ -115,18 +116,16 @@ def _train(
 ) -> Trained:
     """The run, once nobody else writes its output. An old checkpoint stays until all inputs have been read."""
     scene = Scene(Path(config.scene)) if config.scene is not None else None
-    views = read_views(Path(config.multi_view)) if config.multi_view is not None else []
-    most_views = min(len(views), round(config.max_photos * config.multi_view_share))
+    sources = _sources(config, observer.note)
+    most_real = min(sum(len(source.files) for source in sources), round(config.max_photos * config.multi_view_share))
     folders = [Path(folder) for folder in images]
-    all_photos = load_photos(folders, config.photo_size, config.max_photos - most_views, config.seed, observer.note)
+    all_photos = load_photos(folders, config.photo_size, config.max_photos - most_real, config.seed, observer.note)
     learned, held_out = split_held_out(all_photos, config.held_out, config.seed)
     photos = Photos([learned[name] for name in sorted(learned)])
     tracks = None
-    if config.multi_view_images is not None:
+    if sources:
         never = {Path(name).resolve() for name in held_out}
-        tracks = load_tracks(
-            views, Path(config.multi_view_images), config.photo_size, most_views, config.seed, never, observer.note
-        )
+        tracks = load_tracks(sources, config.photo_size, most_real, config.seed, never, observer.note)
     settings = _settings(config, photos, tracks, precision, processes)
     if overwrite:
         (folder / checkpoint.FILE).unlink(missing_ok=True)
@@ -136,7 +135,8 @@ def _train(
         f"{processes} process{'es' if processes > 1 else ''}"
     )
     if tracks is not None:
-        observer.note(f"{len(tracks.photos)} photographs of {config.multi_view} make {len(tracks)} real pairs")
+        described = ", ".join(source.described for source in sources)
+        observer.note(f"{len(tracks.photos)} photographs of {described} make {len(tracks)} real pairs")
         tracks = tracks.to(device)
     photos = photos.to(device)
     work = _Work(config, photos, tracks, device, precision, processes, saved)
@@ -180,6 +180,21 @@ def _train(
     return Trained(output, trainer.steps_done, trainer.elapsed, accuracy, pose)
 
 
+def _sources(config: TrainConfig, note: Callable[[str], None]) -> list[Source]:
+    """Where real pairs come from."""
+    count = len(config.multi_view) + (config.matches is not None)
+    folders = config.multi_view_images * (count if len(config.multi_view_images) == 1 else 1)
+    sources = [
+        source
+        for model, images in zip(config.multi_view, folders, strict=False)
+        for source in model_sources(model, images)
+    ]
+    if config.matches is not None:
+        features, matches = map(Path, config.matches)
+        sources.append(match_source(features, matches, folders[-1], note))
+    return sources
+
+
 class _Silent:
     def note(self, text: str) -> None:
         pass
@@ -210,7 +225,7 @@ def _folder(output: Path, config: TrainConfig, overwrite: bool) -> Path:
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: weights are written as .safetensors; give the output such a name")
     folder = output.with_name(output.name + ".training")
-    named = (weights.locate(name) for name in (config.init, config.teacher) if name is not None)
+    named = (weights.locate(name) for name in (config.init, *config.taught_by) if name is not None)
     check_output(output, FileKind.SAFETENSORS, named)
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists; overwrite=True trains it anew, another output keeps it")
@@ -224,7 +239,7 @@ def _folder(output: Path, config: TrainConfig, overwrite: bool) -> Path:
 def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precision: Precision, processes: int) -> str:
     """Everything that decides the result, as JSON. How often it is saved and validated does not."""
     told = asdict(config)
-    for name in ("validate_every", "checkpoint_every", "device", "scene", "multi_view", "multi_view_images"):
+    for name in ("validate_every", "checkpoint_every", "device", "scene", "multi_view", "matches", "multi_view_images"):
         del told[name]
     if tracks is None:
         del told["multi_view_share"]
@@ -232,9 +247,10 @@ def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precis
         told |= {"multi_view_photos": len(tracks.photos), "multi_view_digest": tracks.digest()}
     told |= {"precision": precision.value, "processes": processes, "photos": len(photos), "digest": photos.digest()}
     told["learning_rate"] = config.peak_learning_rate
-    for name in ("init", "teacher"):
-        if told[name] is not None:
-            told[f"{name}_sha256"] = weights.load(told[name]).info.sha256
+    told["teachers"] = list(config.taught_by)
+    told["teachers_sha256"] = [weights.load(name).info.sha256 for name in config.taught_by]
+    if config.init is not None:
+        told["init_sha256"] = weights.load(config.init).info.sha256
     return json.dumps(told, sort_keys=True)
 
 
@@ -288,16 +304,27 @@ class _Work:
 
 
 def _guides(config: TrainConfig, device: torch.device) -> Guides:
-    if config.teacher is not None:
-        teacher = _frozen(config.teacher, device)
-        return Guides(_detector(teacher), teacher)
-    if config.init is not None:
-        return Guides(_detector(_frozen(config.init, device)))
-    return Guides(corner_probabilities)
+    teachers = [_frozen(name, device) for name in config.taught_by]
+    head = teachers[0] if teachers else None if config.init is None else _frozen(config.init, device)
+    if head is None:
+        return Guides(corner_probabilities)
+    return Guides(_detector(head), teachers, _keypoint_target(config.keypoint_target, head))
+
+
+def _logits(network: XFeatNetwork) -> Callable[[Tensor], Tensor]:
+    return lambda image: network.keypoint_head(F.pixel_unshuffle(image, CELL)).float()
 
 
 def _detector(network: XFeatNetwork) -> Callable[[Tensor], Tensor]:
-    return lambda image: torch.softmax(network.keypoint_head(F.pixel_unshuffle(image, CELL)), 1)
+    logits = _logits(network)
+    return lambda image: torch.softmax(logits(image), 1)
+
+
+def _keypoint_target(target: KeypointTarget, network: XFeatNetwork) -> Callable[[Tensor], Tensor] | None:
+    if target is KeypointTarget.HEAD:
+        return None
+    grids = ExtractConfig().grids
+    return lambda image: symmetric_probabilities(_logits(network), image, grids)
 
 
 def _frozen(name: str, device: torch.device) -> XFeatNetwork:

@@ -16,12 +16,13 @@ from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL, Refiner, XFeatNetwork
 from xfeat_cli.synthesis.geometry import Strength
 from xfeat_cli.synthesis.light import Light
-from xfeat_cli.synthesis.pairs import Pairs, make_pairs
+from xfeat_cli.synthesis.pairs import Crops, Pairs, make_crops, make_pairs
 from xfeat_cli.training import keypoint_losses, losses
 from xfeat_cli.training.config import Part, TrainConfig
 from xfeat_cli.training.photos import cut_canvases
 from xfeat_cli.training.real_pairs import RealPairs, draw_real_pairs
 from xfeat_cli.training.tracks import Tracks
+from xfeat_cli.training.turns import TURNS, turned, turned_back
 
 STRENGTH = Strength()
 LIGHT = Light()
@@ -68,34 +69,48 @@ class Model(nn.Module):
 class Guides:
     """What the network is taught by beside the correspondences.
 
-    detector: prepared images (B, 1, H, W) → probabilities (B, 65, h, w), the target of the keypoint head, which sees
-    the same images: a target from clean ones would be learned as a blur. teacher: a network whose descriptors and
-    reliability on images before the change of light are what the network learns to give after it.
+    detector: prepared images (B, 1, H, W) → probabilities (B, 65, h, w) of keypoints, near which correspondences are
+    learned. keypoint_target: the same for the keypoint head, which sees the same images: a target from clean ones would
+    be learned as a blur; None = the detector. teachers: networks whose descriptors and reliability on images before the
+    change of light are what the network learns to give after it, of all of them alike.
     """
 
     detector: Callable[[Tensor], Tensor]
-    teacher: XFeatNetwork | None = None
-
-
-def draw_pairs(generator: Generator, photos: Sequence[Tensor], count: int, crop: tuple[int, int]) -> Pairs:
-    """`count` random pairs of crops of (width, height)."""
-    view = (crop[1], crop[0])
-    return make_pairs(generator, cut_canvases(generator, photos, count, view), view, STRENGTH, LIGHT)
+    teachers: Sequence[XFeatNetwork] = ()
+    keypoint_target: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from: synthetic pairs, and real ones if there is a model of a scene.
+    """What a step learns from: synthetic pairs, and real ones if there is a model of a scene; or crops alone, where no
+    loss needs pairs.
 
     Only descriptors and reliability learn from real pairs: their points are known to about a pixel and anywhere in
     their cells, while the refiner learns the sub-pixel place of cell centres, and keypoints theirs.
     """
 
-    pairs: Pairs
+    pairs: Pairs | None = None
     real: RealPairs | None = None
+    crops: Crops | None = None
 
     def __len__(self) -> int:
-        return len(self.pairs.image0) + (0 if self.real is None else len(self.real.image0))
+        """How many pairs; two crops count as one."""
+        both = sum(len(pairs.image0) for pairs in (self.pairs, self.real) if pairs is not None)
+        return both + (0 if self.crops is None else len(self.crops.image) // 2)
+
+    def images(self) -> Tensor:
+        """All images (B, 1, H, W), those of synthetic pairs first: images 0, then images 1."""
+        return self._all("image")
+
+    def clean(self) -> Tensor:
+        """All images before the change of light, in the same order."""
+        return self._all("clean")
+
+    def _all(self, name: str) -> Tensor:
+        if self.crops is not None:
+            return getattr(self.crops, name)
+        sources = [pairs for pairs in (self.pairs, self.real) if pairs is not None]
+        return torch.cat([getattr(source, f"{name}{side}") for side in (0, 1) for source in sources])
 
 
 def draw_batch(
@@ -106,79 +121,96 @@ def draw_batch(
     crop: tuple[int, int],
     config: TrainConfig,
 ) -> Batch:
-    """About `count` random pairs; with `tracks`, config's share of them real, and at least one synthetic."""
-    if tracks is None:
-        return Batch(draw_pairs(generator, photos, count, crop))
-    real = int(config.multi_view_share * count + float(torch.rand((), generator=generator, device=generator.device)))
-    pairs = draw_pairs(generator, photos, max(1, count - real), crop)
-    if real == 0:
+    """About `count` random pairs of crops of (width, height); with `tracks`, config's share of them real, and at least
+    one synthetic. If no loss needs pairs, twice as many crops."""
+    view = (crop[1], crop[0])
+    if not config.needs_pairs and tracks is None:
+        return Batch(
+            crops=make_crops(generator, cut_canvases(generator, photos, 2 * count, view), view, STRENGTH, LIGHT)
+        )
+    real = 0
+    if tracks is not None:
+        real = int(
+            config.multi_view_share * count + float(torch.rand((), generator=generator, device=generator.device))
+        )
+    canvases = cut_canvases(generator, photos, max(1, count - real), view)
+    pairs = make_pairs(generator, canvases, view, STRENGTH, LIGHT)
+    if tracks is None or real == 0:
         return Batch(pairs)
-    return Batch(pairs, draw_real_pairs(generator, tracks, real, (crop[1], crop[0]), config.points, LIGHT))
+    return Batch(pairs, draw_real_pairs(generator, tracks, real, view, config.points, LIGHT))
 
 
 def compute_losses(
     generator: Generator, model: Model, guides: Guides, batch: Batch, config: TrainConfig
 ) -> dict[str, Tensor]:
     """Each loss of a batch by the name of its factor in `LossWeights`, not yet multiplied."""
-    pairs = batch.pairs
-    images = _prepared(pairs.image0, pairs.image1)
-    found: dict[str, Tensor] = {}
-    with torch.no_grad():
-        target = guides.detector(images)
+    computed: dict[str, Tensor] = {}
     if Part.KEYPOINTS in config.parts:
-        found |= _keypoint_losses(model, images, target, pairs)
+        computed |= _keypoint_losses(generator, model, guides, batch)
     if Part.NETWORK in config.parts:
-        everything = images if batch.real is None else _prepared(*_joined(batch, "image0", "image1"))
-        features = model.network.describe(everything).float()
-        found |= _network_losses(generator, model, guides, features, target, batch, config)
-    elif Part.REFINER in config.parts:
-        with torch.no_grad():
-            features = model.network.describe(images).float()
-    if Part.REFINER in config.parts:
-        found["refiner"] = _refiner_loss(generator, model, features, pairs)
-    return found
+        features = model.network.describe(_prepared(batch.images())).float()
+        computed |= _network_losses(generator, model, guides, features, batch, config)
+    if Part.REFINER in config.parts and batch.pairs is not None:
+        if Part.NETWORK not in config.parts:
+            with torch.no_grad():
+                features = model.network.describe(_prepared(batch.images())).float()
+        computed["refiner"] = _refiner_loss(generator, model, features, batch.pairs)
+    return computed
 
 
-def _keypoint_losses(model: Model, images: Tensor, target: Tensor, pairs: Pairs) -> dict[str, Tensor]:
+def _keypoint_losses(generator: Generator, model: Model, guides: Guides, batch: Batch) -> dict[str, Tensor]:
     def keypoint_logits(image: Tensor) -> Tensor:
         return model.network.keypoint_head(F.pixel_unshuffle(image, CELL)).float()
 
+    def heat(image: Tensor, first: Tensor) -> Tensor:
+        return heatmap.averaged(heatmap.from_logits(first), keypoint_logits, image, ExtractConfig().grids)
+
+    pairs = batch.pairs
+    images = _prepared(batch.images() if pairs is None else torch.cat([pairs.image0, pairs.image1]))
+    with torch.no_grad():
+        target = (guides.keypoint_target or guides.detector)(images)
     logits = keypoint_logits(images)
-    heat = heatmap.averaged(heatmap.from_logits(logits), keypoint_logits, images, ExtractConfig().grids)
-    return {
-        "keypoint": keypoint_losses.target_loss(logits, target),
-        "localisation": keypoint_losses.localisation_loss(*_halves(heat), pairs.to0, pairs.visible),
-    }
+    computed = {"keypoint": keypoint_losses.target_loss(logits, target)}
+    if pairs is not None:
+        turn = int(torch.randint(len(TURNS), (1,), generator=generator, device=generator.device))
+        image0, image1 = _halves(images)
+        turned1 = turned(image1, turn).contiguous()
+        heat0, heat1 = heat(image0, _halves(logits)[0]), turned_back(heat(turned1, keypoint_logits(turned1)), turn)
+        computed["localisation"] = keypoint_losses.localisation_loss(heat0, heat1, pairs.to0, pairs.visible)
+    return computed
 
 
 def _network_losses(
-    generator: Generator,
-    model: Model,
-    guides: Guides,
-    features: Tensor,
-    target: Tensor,
-    batch: Batch,
-    config: TrainConfig,
+    generator: Generator, model: Model, guides: Guides, features: Tensor, batch: Batch, config: TrainConfig
 ) -> dict[str, Tensor]:
-    pairs = batch.pairs
     reliability = model.network.heatmap_head(features).float()
-    target1 = target[len(pairs.image0) :]
-    features0, features1 = _halves(features)
-    chosen = losses.choose_correspondences(generator, target1, pairs.to0, pairs.visible, config.points)
-    if batch.real is not None:
-        chosen = losses.joined(chosen, batch.real.chosen)
-    descriptor, confidence = losses.descriptor_loss(features0, features1, chosen)
-    found = {
-        "descriptor": descriptor,
-        "reliability": losses.reliability_loss(*_halves(reliability), chosen, confidence),
-    }
-    if guides.teacher is not None:
+    computed: dict[str, Tensor] = {}
+    if batch.pairs is not None:
+        pairs = batch.pairs
         with torch.no_grad():
-            taught = guides.teacher.describe(_prepared(*_joined(batch, "clean0", "clean1"))).float()
-            taught_reliability = guides.teacher.heatmap_head(taught)
-        found["teacher"] = losses.teacher_descriptor_loss(features, taught)
-        found["teacher_reliability"] = (reliability - taught_reliability).abs().mean()
-    return found
+            target1 = guides.detector(_prepared(pairs.image1))
+        chosen = losses.choose_correspondences(generator, target1, pairs.to0, pairs.visible, config.points)
+        if batch.real is not None:
+            chosen = losses.joined(chosen, batch.real.chosen)
+        computed["descriptor"], confidence = losses.descriptor_loss(*_halves(features), chosen)
+        computed["reliability"] = losses.reliability_loss(*_halves(reliability), chosen, confidence)
+    if guides.teachers:
+        computed |= _teacher_losses(guides.teachers, _prepared(batch.clean()), features, reliability)
+    return computed
+
+
+def _teacher_losses(
+    teachers: Sequence[XFeatNetwork], clean: Tensor, features: Tensor, reliability: Tensor
+) -> dict[str, Tensor]:
+    """The mean over the teachers."""
+    descriptor, agreement = [], []
+    for teacher in teachers:
+        with torch.no_grad():
+            taught = teacher.describe(clean).float()
+            taught_reliability = teacher.heatmap_head(taught).float()
+        descriptor.append(losses.teacher_descriptor_loss(features, taught, taught_reliability))
+        agreement.append((reliability - taught_reliability).abs().mean())
+    return {"teacher": torch.stack(descriptor).mean(), "teacher_reliability": torch.stack(agreement).mean()}
 
 
 def _refiner_loss(generator: Generator, model: Model, features: Tensor, pairs: Pairs) -> Tensor:
@@ -194,17 +226,11 @@ def _halves(batch: Tensor) -> tuple[Tensor, Tensor]:
     return one, two
 
 
-def total(found: dict[str, Tensor], config: TrainConfig) -> Tensor:
+def total(computed: dict[str, Tensor], config: TrainConfig) -> Tensor:
     """The losses times their factors, added."""
     factors = asdict(config.losses)
-    return torch.stack([factors[name] * loss for name, loss in found.items()]).sum()
+    return torch.stack([factors[name] * loss for name, loss in computed.items()]).sum()
 
 
-def _joined(batch: Batch, *names: str) -> list[Tensor]:
-    """Images of all pairs, synthetic ones first, by the names of their fields."""
-    sources = [batch.pairs] if batch.real is None else [batch.pairs, batch.real]
-    return [torch.cat([getattr(source, name) for source in sources]) for name in names]
-
-
-def _prepared(image0: Tensor, image1: Tensor) -> Tensor:
-    return prepare(torch.cat([image0, image1])[:, 0])
+def _prepared(images: Tensor) -> Tensor:
+    return prepare(images[:, 0])

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from xfeat_cli.errors import SfmError
 from xfeat_cli.jobs.extract import extract
-from xfeat_cli.jobs.stages.base import Outcome, Stage, Workspace, outcome_of, resumed
+from xfeat_cli.jobs.progress import Summary
+from xfeat_cli.jobs.stages.base import GrowingStage, Outcome, Workspace
 
 
-class Extraction(Stage):
-    name = "extract"
+class Extraction(GrowingStage):
+    name, names, counted = "extract", ("features.h5",), "keypoints"
 
-    def run(self, work: Workspace) -> Outcome:
-        done = resumed(
-            lambda overwrite: extract(
-                work.images, work.features, work.config.extraction, overwrite=overwrite, listener=work.listener
-            ),
-            work,
+    def job(self, work: Workspace, overwrite: bool) -> Summary:
+        return extract(
+            work.images,
+            work.features,
+            work.config.extraction,
+            overwrite=overwrite,
+            renew=True,
+            listener=work.listener,
         )
+
+    def finish(self, work: Workspace, done: Any) -> Outcome:
         if done.nothing_done:
             raise SfmError(f"no image of {work.images} can be read: {done.failures[0][1]}")
         if done.done + done.skipped < 2:
             raise SfmError(f"{work.images} holds one image that can be read; a reconstruction needs at least two")
-        return outcome_of(done, "keypoints")
+        return super().finish(work, done)

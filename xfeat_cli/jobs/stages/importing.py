@@ -1,33 +1,58 @@
-"""Keypoints and matches → database.db."""
+"""Keypoints and matches → an unfinished database.db."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
-from xfeat_cli.jobs import fingerprint
-from xfeat_cli.jobs.record import key_of
-from xfeat_cli.jobs.stages.base import KeyedStage, Outcome, Workspace
-from xfeat_cli.sfm.database import build_database
-from xfeat_cli.sfm.engine import version
-from xfeat_cli.store.reader import KeypointsReader, MatchesReader
+from xfeat_cli.errors import SfmError
+from xfeat_cli.files import FileKind, file_kind
+from xfeat_cli.jobs.database import import_into, import_key, verification_key
+from xfeat_cli.jobs.stages.base import Outcome, Stage, Workspace
+from xfeat_cli.sfm.database import ImportSummary
+from xfeat_cli.sfm.draft import drafting, is_damaged, is_sound, read_notes
 
 
-class Import(KeyedStage):
-    name = "import"
+class Import(Stage):
+    name, names = "import", ("database.db",)
 
-    def key(self, work: Workspace) -> str:
-        with KeypointsReader(work.keypoints) as keypoints, MatchesReader(work.matches) as matches:
-            contents = fingerprint.of_content(keypoints), fingerprint.of_content(matches)
-        return key_of(contents=contents, pycolmap=version(), options=asdict(work.config.cameras))
+    def run(self, work: Workspace) -> Outcome:
+        config = work.config
+        key = import_key(work.keypoints, work.matches, work.images, config.cameras)
+        if not work.overwrite and is_verified(work, key):
+            return self._outcome(work, key, ImportSummary(**read_notes(work.database)["import"]["summary"]), True)
+        if work.record.entry("import") is not None:
+            _make_way(work.database, work)
+        with drafting(work.database, overwrite=True) as draft:
+            if work.overwrite:
+                draft.discard()
+            made, reused = import_into(draft, work.keypoints, work.matches, work.images, config.cameras, key)
+        return self._outcome(work, key, made, reused)
 
-    def files(self, work: Workspace) -> list[Path]:
-        return [work.database]
-
-    def make(self, work: Workspace) -> Outcome:
-        work.record.forget("verify")
-        made = build_database(
-            work.keypoints, work.matches, work.database, work.images, work.config.cameras, overwrite=True
-        )
+    def _outcome(self, work: Workspace, key: str, made: ImportSummary, reused: bool) -> Outcome:
         result = {"images": made.images, "cameras": made.cameras, "pairs": made.pairs, "matches": made.matches}
-        return Outcome(result, made.problems)
+        work.record.finish("import", key, result, made.problems, [])
+        return Outcome(result, made.problems, reused)
+
+
+def is_verified(work: Workspace, key: str) -> bool:
+    """Whether the finished database is of this import, verified as the config asks, and whole."""
+    notes = read_notes(work.database)
+    return bool(
+        notes.get("import", {}).get("key") == key
+        and notes.get("verification", {}).get("key") == verification_key(work.config.verification)
+        and is_sound(work.database)
+    )
+
+
+def _make_way(database: Path, work: Workspace) -> None:
+    """Remove what is left of a database that a run made here; a sound one of someone else's stays."""
+    if not database.is_file() or read_notes(database):
+        return
+    if file_kind(database) is FileKind.DATABASE and not is_damaged(database):
+        raise SfmError(
+            f"{database} is no longer the one that `xfeat sfm` made, so it is left alone; move it away, or name "
+            "another folder"
+        )
+    if file_kind(database) is not FileKind.EMPTY:
+        work.tell(f"{database} was damaged since it was made; it is made again")
+    database.unlink()

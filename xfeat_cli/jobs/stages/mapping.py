@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
 
-from xfeat_cli.jobs.record import Entry, key_of
+from xfeat_cli.jobs.record import key_of
 from xfeat_cli.jobs.stages.base import KeyedStage, Outcome, Workspace
 from xfeat_cli.sfm.reconstruction import ModelSummary, map_database
 
 
 class Reconstruction(KeyedStage):
-    name = "reconstruct"
+    name, names = "reconstruct", ("sparse",)
 
     def key(self, work: Workspace) -> str:
         verified = work.record.entry("verify")
@@ -20,11 +20,9 @@ class Reconstruction(KeyedStage):
         del options["threads"]
         return key_of(database=verified.key, options=options)
 
-    def files(self, work: Workspace) -> list[Path]:
-        return [work.models]
-
     def make(self, work: Workspace) -> Outcome:
-        return Outcome(asdict(map_database(work.database, work.images, work.models, work.config.mapping)))
+        model = map_database(work.database, work.images, work.models, work.config.mapping)
+        return Outcome(asdict(model))
 
-    def hand_on(self, work: Workspace, entry: Entry) -> None:
-        work.summary.model = ModelSummary(**entry.result)
+    def hand_on(self, work: Workspace, result: dict[str, Any]) -> None:
+        work.summary.model = ModelSummary(**{**result, "folder": str(work.models / "0")})

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from xfeat_cli.errors import SfmError
 from xfeat_cli.jobs.match import match
-from xfeat_cli.jobs.stages.base import Outcome, Stage, Workspace, outcome_of, resumed
+from xfeat_cli.jobs.progress import Summary
+from xfeat_cli.jobs.stages.base import GrowingStage, Outcome, Workspace
 
 
-class Matching(Stage):
-    name = "match"
+class Matching(GrowingStage):
+    name, names, counted = "match", ("matches.h5",), "matches"
 
-    def run(self, work: Workspace) -> Outcome:
-        done = resumed(
-            lambda overwrite: match(
-                work.pairs,
-                work.features,
-                work.matches,
-                work.config.matching,
-                overwrite=overwrite,
-                listener=work.listener,
-            ),
-            work,
+    def job(self, work: Workspace, overwrite: bool) -> Summary:
+        return match(
+            work.pairs,
+            work.features,
+            work.matches,
+            work.config.matching,
+            overwrite=overwrite,
+            renew=True,
+            listener=work.listener,
         )
+
+    def finish(self, work: Workspace, done: Any) -> Outcome:
         if done.nothing_done:
             raise SfmError(f"no pair of {work.pairs} can be matched: {done.failures[0][1]}")
-        return outcome_of(done, "matches")
+        return super().finish(work, done)

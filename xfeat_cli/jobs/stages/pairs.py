@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from xfeat_cli.errors import PairsError, SfmError
-from xfeat_cli.jobs.stages.base import Outcome, Stage, Workspace
+from xfeat_cli.jobs import fingerprint
+from xfeat_cli.jobs.record import key_of
+from xfeat_cli.jobs.stages.base import KeyedStage, Outcome, Workspace
 from xfeat_cli.pairing.kinds import PairSources, make_pairs
 from xfeat_cli.pairing.lists import can_be_listed, read_pairs, write_pairs
 from xfeat_cli.sfm.tracks import read_posed
@@ -14,10 +17,20 @@ from xfeat_cli.store.reader import KeypointsReader
 from xfeat_cli.types import Pair
 
 
-class Pairs(Stage):
-    name = "pairs"
+class Pairs(KeyedStage):
+    name, names = "pairs", ("pairs.txt",)
 
-    def run(self, work: Workspace) -> Outcome:
+    def key(self, work: Workspace) -> str:
+        config = work.config.pairing
+        with KeypointsReader(work.features) as features:
+            content = fingerprint.of_content(features)
+        given = [path for path in (config.listed, config.positions) if path is not None]
+        if config.model is not None:
+            given += sorted(config.model.glob("*.bin")) + sorted(config.model.glob("*.txt"))
+        files = {str(path): path.stat().st_mtime_ns for path in given if path.is_file()}
+        return key_of(features=content, options=asdict(config), files=files)
+
+    def make(self, work: Workspace) -> Outcome:
         with KeypointsReader(work.features) as reader:
             stored = reader.names()
         names, problems = _usable(stored)
@@ -25,7 +38,8 @@ class Pairs(Stage):
             raise SfmError(f"no two images of {work.images} can be paired: {problems[0]}")
         usable = set(names)
         # What looks alike comes from the whole features file.
-        count = write_pairs(work.pairs, (pair for pair in _made(work, names, problems) if usable.issuperset(pair)))
+        made = (pair for pair in _made(work, names, problems) if usable.issuperset(pair))
+        count = write_pairs(work.pairs, made)
         if not count:
             raise PairsError(f"no two images of {work.images} make a pair of the kind that is asked for")
         return Outcome({"pairs": count}, problems)
