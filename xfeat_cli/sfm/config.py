@@ -76,12 +76,14 @@ class MappingConfig:
     threads: −1 = all.
     seed: of the random choices. The same seed and threads give the same model; where several threads add up large
         models (incremental: from 50,000 residuals on; global), it differs in the last digits.
+    robust: adjust the whole model once more, when all else is mapped, with a loss that outliers do not pull (Cauchy).
     """
 
     mapper: Mapper = Mapper.INCREMENTAL
     refine_principal_point: bool = False
     threads: int = -1
     seed: int = 0
+    robust: bool = True
 
     def __post_init__(self) -> None:
         convert(self, mapper=Mapper)
