@@ -157,9 +157,11 @@ def _map(database: Path, images: Path, output: Path, config: MappingConfig) -> d
 
 
 def _adjust(model: Any, config: MappingConfig) -> None:
-    """Adjust a whole model once more, robustly: COLMAP's own adjustment minimises squares, and a few wrong matches that
-    its filter of 4 px lets pass turn every pose. Principal points are freed only now, if asked: while a model grows, few
-    images would let them drift."""
+    """Adjust a whole model once more, robustly.
+
+    COLMAP's own adjustment minimises squares, and the wrong matches that its filter of 4 px lets pass turn every pose.
+    Principal points are freed only now, if asked: while a model grows, few images would let them drift.
+    """
     engine = pycolmap()
     options = engine.BundleAdjustmentOptions()
     options.refine_principal_point = config.refine_principal_point
