@@ -39,6 +39,7 @@ class Backend(str, Enum):
     AUTO = "auto"
     TORCH = "torch"
     OPENVINO = "openvino"
+    ONNXRUNTIME = "onnxruntime"
 
 
 class Rotations(str, Enum):

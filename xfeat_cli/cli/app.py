@@ -22,6 +22,7 @@ from xfeat_cli.cli import (
     eval_uncertainty,
     eval_warps,
     evaluate,
+    export_model,
     extract,
     inspect,
     interrupts,
@@ -58,6 +59,7 @@ app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
 app.command("train")(train.train)
+app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)

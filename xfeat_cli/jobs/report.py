@@ -25,7 +25,7 @@ from xfeat_cli.images import ImageFile, find_images
 from xfeat_cli.jobs.progress import Listener, Report, Status
 from xfeat_cli.jobs.report_sources import Sources, find_images_folder, find_sources, read_json
 from xfeat_cli.machine.processor import usable_cores
-from xfeat_cli.pairing.positions import exif_positions
+from xfeat_cli.pairing.positions import exif_positions, to_metres
 from xfeat_cli.report.config import ReportConfig
 from xfeat_cli.report.content import FORMAT, Content, build_content
 from xfeat_cli.report.inputs import Inputs, Look, Pairs, PhotoFacts
@@ -219,7 +219,8 @@ class _Gathering:
         return self.images is not None and folder != self.images.resolve() and folder in path.resolve().parents
 
     def _positions(self) -> dict[str, npt.NDArray[np.float64]]:
-        return exif_positions(ImageFile(name, path) for name, path in self._files.items())
+        positions = exif_positions(ImageFile(name, path) for name, path in self._files.items()).geographic
+        return {name: to_metres(at.latitude, at.longitude, at.altitude or 0.0) for name, at in positions.items()}
 
     def _add_keypoints(self, photo: PhotoFacts) -> npt.NDArray[np.float64]:
         """Fill in a photograph's keypoints; returns where they are."""

@@ -104,11 +104,20 @@ def build_content(inputs: Inputs) -> Content:
         },
         "coverage": _coverage(inputs, seen),
         "gps": gps,
-        "run": inputs.run,
+        "run": _writable(inputs.run),
         "problems": inputs.problems,
     }
     data["verdict"] = _verdict(data)
     return Content(data, seen, graph)
+
+
+def _writable(value: Any) -> Any:
+    """The same with infinities and what is not a number as words, which JSON has no numbers for."""
+    if isinstance(value, dict):
+        return {str(key): _writable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(_writable, value)]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _verdict(data: dict[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class PageFolder:
         self._script("summary", {**shown, "pairs": _without_columns(data["pairs"])})
         self._script("images", _columns(data["images"], files))
         self._script("pairs", self._pair_columns(data["pairs"], listed_pairs))
-        (self.folder / "report.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+        (self.folder / "report.json").write_text(json.dumps(data, indent=1, allow_nan=False), encoding="utf-8")
         self._write_page(data)
 
     def mark_drawn(self, pairs: Iterable[int]) -> None:
