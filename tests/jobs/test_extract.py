@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ import torch
 
 from xfeat_cli import ExtractConfig, Features, XFeat, extract
 from xfeat_cli.errors import ImageError, LockedError, ProvenanceError, UsageError, WeightsError
-from xfeat_cli.images import Photo, find_images
+from xfeat_cli.images import Photo, find_images, read_photo
 from xfeat_cli.jobs import extract as job
 from xfeat_cli.jobs.progress import Report, Status, Summary, Tally
 
@@ -95,7 +96,12 @@ def test_batches_for_a_gpu_hold_what_workers_on_a_cpu_make(photos: Path, batch_s
     found = []
     for detected in (job._detected_by_workers, job._detected_in_batches):
         tally = Tally(Summary("out.h5"), None)
-        found.append({photo.name: features for photo, features in detected(files, [xfeat], None, 2, tally)})
+        found.append(
+            {
+                photo.name: features
+                for photo, features in detected(files, [xfeat], partial(read_photo, longest=1200), 2, tally)
+            }
+        )
         assert [name for name, _ in tally.summary.failures] == ["broken.jpg"]
     alone, in_batches = found
     assert sorted(alone) == sorted(in_batches) == ["a.png", "b.png", "d.png", "e.png", "sub dir/ü c.png"]

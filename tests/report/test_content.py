@@ -205,6 +205,12 @@ def test_wrong_checks(text: str, message: str) -> None:
         parse_condition(text, FIGURES)
 
 
+def test_infinite_options_are_words() -> None:
+    inputs = inputs_of(2, [], [])
+    inputs.run["options"] = {"pairing": {"distance": float("inf"), "nested": [float("nan")]}}
+    assert _data(inputs)["run"]["options"]["pairing"] == {"distance": "inf", "nested": ["nan"]}
+
+
 def test_no_pairs() -> None:
     inputs = inputs_of(2, [], [])
     inputs.pairs = Pairs.none()

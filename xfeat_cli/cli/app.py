@@ -19,8 +19,10 @@ from xfeat_cli.cli import (
     eval_pairs,
     eval_sfm,
     eval_sift,
+    eval_uncertainty,
     eval_warps,
     evaluate,
+    export_model,
     extract,
     inspect,
     interrupts,
@@ -57,6 +59,7 @@ app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
 app.command("train")(train.train)
+app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)
@@ -68,6 +71,7 @@ evaluate.app.command("sift")(eval_sift.sift)
 evaluate.app.command("homography")(eval_homography.homography)
 evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("mirror")(eval_mirror.mirror)
+evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")

@@ -22,7 +22,7 @@ from xfeat_cli.files import whole_file
 from xfeat_cli.machine.devices import resolve_precision
 from xfeat_cli.machine.processor import has_bf16_tiles, multiplies_bf16, processor_name
 from xfeat_cli.machine.threads import single_threaded
-from xfeat_cli.model.backends import BACKENDS, resolve_backend
+from xfeat_cli.model.backends import AUTOMATIC, BACKENDS, resolve_backend
 from xfeat_cli.model.download import cache_folder
 from xfeat_cli.model.torch_network import folded_network
 from xfeat_cli.model.weights import Weights
@@ -37,6 +37,7 @@ _WORTH_ROUNDING = 1.2
 """bfloat16 rounds, so it is taken only where it is so many times faster than the fastest in float32."""
 
 _FORMAT = 1
+_RECORDS_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def calibrate(weights: Weights) -> Milliseconds:
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with whole_file(_path(), None) as file:
-            file.write(json.dumps({"machine": _machine(), "milliseconds": timings}, indent=1).encode())
+            file.write(json.dumps([*_others(), {"machine": _machine(), "milliseconds": timings}], indent=1).encode())
     except OSError as error:
         raise UsageError(
             f"{_path()}: cannot be written: {error.strerror or error}; set XFEAT_HOME to a folder that can be written"
@@ -121,13 +122,27 @@ def measure(weights: Weights) -> Milliseconds:
 def stored() -> Milliseconds | None:
     """What was measured on this machine with what is installed; None if nothing was, or what is kept is damaged."""
     try:
-        content: Any = json.loads(_path().read_bytes())
-        if content["machine"] != _machine():
-            return None
-        timings = {str(way): float(taken) for way, taken in content["milliseconds"].items()}
+        (record,) = (record for record in _records() if record["machine"] == _machine())
+        timings = {str(way): float(taken) for way, taken in record["milliseconds"].items()}
         return timings if all(taken > 0 for taken in timings.values()) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _records() -> list[dict[str, Any]]:
+    """What is kept, the newest last, as far as it is well formed."""
+    try:
+        content = json.loads(_path().read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    records = content if isinstance(content, list) else []
+    return [record for record in records if isinstance(record, dict) and "machine" in record]
+
+
+def _others() -> list[dict[str, Any]]:
+    """The newest records of other machines that share the folder, and of other versions in use beside this one."""
+    machine = _machine()
+    return [record for record in _records() if record["machine"] != machine][-_RECORDS_KEPT + 1 :]
 
 
 def _measured_once(weights: Weights) -> Milliseconds:
@@ -135,7 +150,7 @@ def _measured_once(weights: Weights) -> Milliseconds:
         return calibrate(weights)
     except UsageError:
         first, second = (Precision.BF16, Precision.FP32) if has_bf16_tiles() else (Precision.FP32, Precision.BF16)
-        order = [Way(precision, backend) for precision in (first, second) for backend in BACKENDS]
+        order = [Way(precision, backend) for precision in (first, second) for backend in AUTOMATIC]
         return {str(way): 10.0**place for place, way in enumerate(order)}
 
 
@@ -145,7 +160,7 @@ def _open_ways(device: torch.device, precision: Precision, backend: Backend) -> 
         return []
     native = [Precision.FP32, *([Precision.BF16] if multiplies_bf16() else [])]
     precisions = native if precision is Precision.AUTO else [precision]
-    backends = list(BACKENDS) if backend is Backend.AUTO else [backend]
+    backends = list(AUTOMATIC) if backend is Backend.AUTO else [backend]
     ways = [Way(p, b) for p in precisions for b in backends if p is not Precision.FP16]
     return [way for way in ways if not BACKENDS[way.backend].refusal(device, way.precision)]
 
