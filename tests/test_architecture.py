@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "matching",
             "model",
         ),
-        *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
+        *("pairing", "refinement", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "export": {"config", "coordinates", "errors", "files", "matching", "model", "types", "xfeat"},
     "training": {
