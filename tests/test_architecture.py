@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photo_names": set(),
     "camera_raw": {"errors", "photo_names", "raster"},
     "heif": set(),
+    "video": {"errors"},
     "metadata": {"camera_raw", "heif"},
     "images": {"coordinates", "decoding", "errors", "files", "photo_names", "types"},
     "store": {"errors", "files", "types", "version"},
@@ -43,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"alignment", "coordinates", "errors", "sfm", "types", "version", "view"},
     "jobs": {
         *("config", "coordinates", "errors", "files", "images", "machine", "matching", "model", "pairing"),
-        *("photo_names", "refinement", "sfm", "store", "types", "xfeat"),
+        *("photo_names", "refinement", "sfm", "video", "store", "types", "xfeat"),
         *("report", "version", "view"),
     },
     "scale": {"config", "errors", "images", "jobs", "machine", "model", "pairing", "store", "types", "version"},
@@ -63,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "matching",
             "model",
         ),
-        *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
+        *("pairing", "refinement", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "export": {"config", "coordinates", "errors", "files", "matching", "model", "types", "xfeat"},
     "training": {
@@ -102,8 +103,9 @@ OWNERS = {
     "openvino": {"model.openvino_network"},
     "onnxruntime": {"model.onnx_network", "export.formats"},
     "PIL": {"decoding", "raster", "demo", "metadata", "view"},
-    "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
+    "cv2": {"decoding", "canvas", "video", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
     | {"evaluation.chart", "evaluation.opencv_features", "raster", "refinement", "view", "jobs.report"},
+    "av": {"video"},
     "pillow_heif": {"heif"},
     "rawpy": {"camera_raw"},
     "filelock": {"store"},

@@ -19,11 +19,13 @@ from xfeat_cli.cli import (
     eval_pairs,
     eval_sfm,
     eval_sift,
+    eval_uncertainty,
     eval_warps,
     evaluate,
     export,
     export_model,
     extract,
+    frames,
     inspect,
     interrupts,
     match,
@@ -48,6 +50,7 @@ app = App(
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
 app.command("extract")(extract.extract)
+app.command("frames")(frames.frames)
 app.command("match")(match.match)
 app.command("match-pairs", help="The same as `match`.")(match.match)
 for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
@@ -72,6 +75,7 @@ evaluate.app.command("sift")(eval_sift.sift)
 evaluate.app.command("homography")(eval_homography.homography)
 evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("mirror")(eval_mirror.mirror)
+evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
