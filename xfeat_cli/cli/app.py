@@ -25,6 +25,7 @@ from xfeat_cli.cli import (
     extract,
     inspect,
     interrupts,
+    map,
     match,
     merge,
     pair_kinds,
@@ -56,6 +57,7 @@ app.command("refine")(refine.refine)
 app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
+app.command("map")(map.map_)
 app.command("sfm")(sfm.sfm)
 app.command("train")(train.train)
 app.command("export-model")(export_model.export_model)
