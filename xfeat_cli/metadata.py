@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xfeat_cli.camera_raw import is_raw, sensor_size
+from xfeat_cli.heif import teach_pillow
+
 _MAKER, _MODEL, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x8769, 0x8825
 _FOCAL_LENGTH, _FOCAL_LENGTH_35MM, _LENS_MODEL = 0x920A, 0xA405, 0xA434
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = range(1, 7)
+
+_EXIF_WITHIN = 4 << 20
+"""Bytes at the beginning of a raw file that hold its tags."""
 
 FILM_DIAGONAL_MM = 43.27
 """The diagonal of 35 mm film, to which focal lengths are converted, as COLMAP does."""
@@ -63,17 +70,9 @@ class Metadata:
 
 def read_metadata(path: Path) -> Metadata:
     """What a file says of itself; a damaged one, or one of a kind that is not read here, says nothing."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            size, encoder = image.size, _encoder(image)
-            try:
-                exif = image.getexif()
-                tags, details, gps = dict(exif), dict(exif.get_ifd(_EXIF_IFD)), dict(exif.get_ifd(_GPS_IFD))
-            except Exception:  # damaged EXIF raises whatever it pleases
-                return Metadata(size, encoder=encoder)
-    except Exception:  # as does a damaged file
+        size, encoder, (tags, details, gps) = _read(path)
+    except Exception:  # a damaged file raises whatever it pleases
         return Metadata()
     return Metadata(
         size,
@@ -85,6 +84,36 @@ def read_metadata(path: Path) -> Metadata:
         encoder,
         _position(gps),
     )
+
+
+Tags = dict[int, Any]
+
+
+def _read(path: Path) -> tuple[tuple[int, int] | None, str, tuple[Tags, Tags, Tags]]:
+    """Size, encoder, and what EXIF holds: the image's tags, the photograph's, and those of the position."""
+    from PIL import Image
+
+    if is_raw(path):
+        with open(path, "rb") as file:
+            head = file.read(_EXIF_WITHIN)
+        # Most raw files are TIFFs, of which Pillow would open the preview.
+        return sensor_size(path), "raw", _tags(lambda: _loaded(Image.Exif(), head))
+    teach_pillow()
+    with Image.open(path) as image:
+        return image.size, _encoder(image), _tags(image.getexif)
+
+
+def _loaded(exif: Any, data: bytes) -> Any:
+    exif.load(data)
+    return exif
+
+
+def _tags(read: Callable[[], Any]) -> tuple[Tags, Tags, Tags]:
+    try:
+        exif = read()
+        return dict(exif), dict(exif.get_ifd(_EXIF_IFD)), dict(exif.get_ifd(_GPS_IFD))
+    except Exception:  # damaged EXIF raises whatever it pleases
+        return {}, {}, {}
 
 
 def _encoder(image: Any) -> str:

@@ -19,6 +19,7 @@ from xfeat_cli.cli import (
     eval_pairs,
     eval_sfm,
     eval_sift,
+    eval_uncertainty,
     eval_warps,
     evaluate,
     export_model,
@@ -72,6 +73,7 @@ evaluate.app.command("sift")(eval_sift.sift)
 evaluate.app.command("homography")(eval_homography.homography)
 evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("mirror")(eval_mirror.mirror)
+evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")

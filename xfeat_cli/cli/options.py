@@ -174,6 +174,14 @@ SingleCameraOption = Annotated[
 CameraPerFolderOption = Annotated[
     bool, typer.Option("--camera-per-folder", help="The same as --camera per-folder.", rich_help_panel=COLMAP)
 ]
+RefineOption = Annotated[
+    bool,
+    typer.Option(
+        "--refine/--no-refine",
+        help="Register the photographs at the matches, which makes keypoints more precise; see `xfeat refine --help`.",
+        rich_help_panel=MATCHING,
+    ),
+]
 RefinePrincipalPointOption = Annotated[
     bool,
     typer.Option(

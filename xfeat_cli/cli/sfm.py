@@ -47,6 +47,7 @@ from xfeat_cli.cli.options import (
     PrecisionOption,
     QuadraticOption,
     QuietOption,
+    RefineOption,
     RefinePrincipalPointOption,
     SeedOption,
     SingleCameraOption,
@@ -57,7 +58,7 @@ from xfeat_cli.cli.options import (
 from xfeat_cli.cli.sfm_progress import SfmProgress
 from xfeat_cli.cli.sfm_report import write_report
 from xfeat_cli.cli.sfm_table import print_table
-from xfeat_cli.config import ExtractConfig, MatchConfig
+from xfeat_cli.config import ExtractConfig, MatchConfig, RefineConfig
 from xfeat_cli.errors import SfmError, UsageError
 from xfeat_cli.pairing.config import PairConfig, PairKind
 from xfeat_cli.sfm.config import (
@@ -99,7 +100,7 @@ def sfm(
             "with + between, or a list of pairs.",
             rich_help_panel=PAIRS,
         ),
-    ] = "+".join(kind.value for kind in _PAIRS.kinds),
+    ] = _PAIRS.kinds[0].value,
     overlap: OverlapOption = _PAIRS.overlap,
     quadratic: QuadraticOption = _PAIRS.quadratic,
     loop_closure: LoopClosureOption = _PAIRS.loop_closure,
@@ -173,6 +174,7 @@ def sfm(
             rich_help_panel=MATCHING,
         ),
     ] = _DEFAULT.aggregation.radius,
+    refine: RefineOption = True,
     camera: CameraOption = None,
     camera_model: CameraModelOption = _DEFAULT.cameras.model,
     camera_params: CameraParamsOption = None,
@@ -198,7 +200,7 @@ def sfm(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Reconstruct a folder of photographs: extract, pair, match, verify, map.
+    """Reconstruct a folder of photographs: extract, pair, match, refine, verify, map.
 
     OUT_DIR keeps every stage's file; the same command goes on where it stopped, and makes again only what changed
     options or photographs change. The model is OUT_DIR/sparse/0, and OUT_DIR/report/index.html shows what came of it.
@@ -262,6 +264,7 @@ def sfm(
                 precision=precision,
             ),
             aggregation=AggregateConfig(radius),
+            refinement=RefineConfig() if refine else None,
             cameras=CameraConfig(camera_model, sharing, params),
             verification=VerificationConfig(threads, seed),
             mapping=MappingConfig(mapper, refine_principal_point, threads, seed),

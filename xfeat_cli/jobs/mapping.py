@@ -43,13 +43,8 @@ def map_models(
         raise SfmError(f"{database} does not exist; make it with `xfeat colmap --verify`")
     started = time.monotonic()
     summary = SfmSummary(str(output))
-    summary.model = map_database(
-        database,
-        Path(images) if images is not None else Path(),
-        output,
-        config or MappingConfig(),
-        listen=heard(listener),
-    )
+    folder = Path() if images is None else Path(images)
+    summary.model = map_database(database, folder, output, config or MappingConfig(), listen=heard(listener))
     summary.problems = problems(summary.model)
     result = {"registered": summary.model.registered, "images": summary.model.images}
     summary.stages.append(StageSummary("reconstruct", time.monotonic() - started, False, result))
