@@ -14,6 +14,8 @@ from xfeat_cli.sfm.mappers import MapProgress
 from xfeat_cli.sfm.process import Listen
 from xfeat_cli.sfm.reconstruction import ModelSummary, map_database
 
+NO_POSE = " has no pose in the largest model"
+
 
 def map_models(
     database: str | Path,
@@ -53,7 +55,7 @@ def map_models(
 
 def problems(model: ModelSummary) -> list[str]:
     """A line for each photograph that the model lacks, and for each part of the scene that came to none."""
-    missing = [f"{image.name} has no pose in it: {image.reason}" for image in model.unregistered]
+    missing = [f"{image.name}{NO_POSE}: {image.reason}" for image in model.unregistered]
     return [*missing, *model.given_up]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any
 
-from xfeat_cli.jobs.mapping import heard, problems
+from xfeat_cli.jobs.mapping import NO_POSE, heard, problems
 from xfeat_cli.jobs.record import key_of
 from xfeat_cli.jobs.stages.base import KeyedStage, Outcome, Workspace
 from xfeat_cli.sfm.reconstruction import ModelSummary, map_database
@@ -24,7 +25,8 @@ class Reconstruction(KeyedStage):
 
     def make(self, work: Workspace) -> Outcome:
         model = map_database(work.database, work.images, work.models, work.config.mapping, listen=heard(work.listener))
-        return Outcome(asdict(model), problems(model))
+        told = set(re.split(r"[\s':,;]+", " ".join(work.summary.problems)))
+        return Outcome(asdict(model), [line for line in problems(model) if line.split(NO_POSE)[0] not in told])
 
     def hand_on(self, work: Workspace, result: dict[str, Any]) -> None:
         missing = [Unregistered(**one) for one in result["unregistered"]]
