@@ -22,8 +22,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cameras": {"errors", "files"},
     "canvas": {"errors", "files"},
     "raster": {"errors"},
-    "decoding": {"coordinates", "errors", "native", "raster", "types"},
+    "decoding": {"camera_raw", "coordinates", "errors", "heif", "native", "raster", "types"},
     "photo_names": set(),
+    "camera_raw": {"errors", "photo_names", "raster"},
+    "heif": set(),
+    "metadata": {"camera_raw", "heif"},
     "images": {"coordinates", "decoding", "errors", "files", "photo_names", "types"},
     "store": {"errors", "files", "types", "version"},
     "inspection": {"errors", "store"},
@@ -33,8 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "matching": {"config", "coordinates", "errors", "machine", "model", "native", "types"},
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
     "refinement": {"config", "coordinates", "types"},
-    "pairing": {"config", "errors", "files", "images", "photo_names", "store", "types"},
-    "sfm": {"config", "coordinates", "errors", "files", "images", "pairing", "store", "types"},
+    "pairing": {"config", "errors", "files", "images", "metadata", "photo_names", "store", "types"},
+    "sfm": {"config", "coordinates", "errors", "files", "images", "metadata", "pairing", "store", "types"},
     "alignment": set(),
     "view": {"coordinates", "decoding", "errors", "types"},
     "report": {"alignment", "coordinates", "errors", "sfm", "types", "version", "view"},
@@ -46,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "localization": {
         *("config", "coordinates", "errors", "images", "matching", "pairing", "sfm", "store", "types", "xfeat"),
     },
-    "scale": {"errors", "images", "jobs", "pairing", "store", "types"},
+    "scale": {"config", "errors", "images", "jobs", "machine", "model", "pairing", "store", "types", "version"},
     "synthesis": {"coordinates"},
     "demo": {"cameras", "errors", "files"},
     "evaluation": {
@@ -63,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "matching",
             "model",
         ),
-        *("pairing", "sfm", "store", "synthesis", "types", "xfeat"),
+        *("pairing", "refinement", "sfm", "store", "synthesis", "types", "xfeat"),
     },
     "export": {"config", "coordinates", "errors", "files", "matching", "model", "types", "xfeat"},
     "training": {
@@ -115,12 +118,19 @@ OWNERS = {
     "safetensors": {"model"},
     "openvino": {"model.openvino_network"},
     "onnxruntime": {"model.onnx_network", "export.formats"},
-    "PIL": {"decoding", "raster", "demo", "pairing.positions", "view"},
+    "PIL": {"decoding", "raster", "demo", "metadata", "view"},
     "cv2": {"decoding", "canvas", "model", "machine.threads", "xfeat", "demo", "benchmark", "training.history"}
     | {"evaluation.chart", "evaluation.opencv_features", "raster", "refinement", "view", "jobs.report"},
+    "pillow_heif": {"heif"},
+    "rawpy": {"camera_raw"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
+<<<<<<< HEAD
     "poselib": {"evaluation", "localization"},
+=======
+    "ray": {"scale"},
+    "poselib": {"evaluation"},
+>>>>>>> main
     "kornia": {"matching.lighterglue", "benchmark.alternatives"},
     "platformdirs": {"model"},
     "typer": {"cli"},

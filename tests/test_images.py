@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xfeat_cli import decoding, raster
-from xfeat_cli.coordinates import rescale
+from xfeat_cli import decoding, photo_names, raster
+from xfeat_cli.coordinates import rescale, upright_pixels
 from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.files import warn_once
+from xfeat_cli.heif import teach_pillow
 from xfeat_cli.images import ImageFile, digest, file_digest, find_images, read_image_list, read_photo
 
 RNG = np.random.default_rng(0)
@@ -216,8 +217,9 @@ def test_several_files_and_folders_share_their_deepest_folder(tmp_path: Path, mo
 
 
 def test_what_looks_like_a_photograph_and_is_not_read_is_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(photo_names, "SUFFIXES", frozenset((".jpg",)))  # as without the extras
     _touch(tmp_path, "a.jpg", "b.HEIC", "c.heic", "d.DNG", "e.mp4", "notes.txt", ".f.heic")
     warn_once.cache_clear()
     assert _names(tmp_path) == ["a.jpg"]
@@ -227,10 +229,20 @@ def test_what_looks_like_a_photograph_and_is_not_read_is_counted(
         "1 raw file is not read here",
         "1 video file is not read here",
     ]
-    assert "ffmpeg" in told[2]
+    assert "xfeat-cli[heif]" in told[0]
+    assert "xfeat-cli[raw]" in told[1]
+    assert "xfeat frames" in told[2]
     (tmp_path / "a.jpg").unlink()
     with pytest.raises(UsageError, match=r"holds no images.*2 HEIC files are not read"):
         find_images(tmp_path)
+
+
+def test_a_raw_file_beside_its_jpeg_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _touch(tmp_path, "a.jpg", "a.NEF", "b/a.dng", "b/c.dng", "b/c.JPG")
+    warn_once.cache_clear()
+    names = ["a.jpg", "b/c.JPG"]
+    assert _names(tmp_path) == ([*names[:1], "b/a.dng", *names[1:]] if ".dng" in photo_names.SUFFIXES else names)
+    assert "2 raw files were left out: an image of the same name stands beside each" in caplog.text
 
 
 def test_thumbnails_and_masks_are_no_photographs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -327,8 +339,8 @@ def test_cmyk_jpeg() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
     ("kind", "image"),
-    [("JPEG", SMOOTH), ("JPEG", SMOOTH[..., 0]), ("PNG", SMOOTH), ("WEBP", SMOOTH), ("TIFF", SMOOTH)],
-    ids=["jpeg", "gray-jpeg", "png", "webp", "tiff"],
+    [("JPEG", SMOOTH), ("JPEG", SMOOTH[..., 0]), ("PNG", SMOOTH), ("WEBP", SMOOTH), ("TIFF", SMOOTH), ("AVIF", SMOOTH)],
+    ids=["jpeg", "gray-jpeg", "png", "webp", "tiff", "avif"],
 )
 def test_exif_orientation_is_not_applied(kind: str, image: np.ndarray, orientation: int) -> None:
     exif = Image.Exif()
@@ -352,6 +364,26 @@ def test_the_orientation_of_a_16_bit_tiff_is_not_applied(orientation: int) -> No
     data += struct.pack("<H", len(tags)) + b"".join(tags) + bytes(4)
     np.testing.assert_allclose(_gray_of(bytes(data)), _mean(DEEP_RGB), atol=2e-7)
     assert decode_reduced(bytes(data), Path("photo")).orientation == orientation
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_comes_as_its_container_says(orientation: int) -> None:
+    """Phones store a turn in the container; what it describes is the image, so nothing is left to turn."""
+    pytest.importorskip("pillow_heif", reason="HEIC needs the extra [heif]")
+    teach_pillow()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = decode_reduced(_encode(SMOOTH, "HEIF", quality=95, exif=exif.tobytes()), Path("photo.heic"))
+    upright = upright_pixels(SMOOTH, orientation)
+    assert (decoded.size, decoded.orientation) == (upright.shape[1::-1], 1)
+    np.testing.assert_allclose(to_gray(decoded.pixels), _mean(upright), atol=0.03)
+
+
+def test_damaged_heic_is_an_error() -> None:
+    pytest.importorskip("pillow_heif", reason="HEIC needs the extra [heif]")
+    teach_pillow()
+    with pytest.raises(ImageError, match=r"photo\.heic: "):
+        decode_reduced(_encode(SMOOTH, "HEIF")[:-200], Path("photo.heic"))
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")

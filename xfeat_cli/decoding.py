@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from xfeat_cli.camera_raw import develop, is_raw
 from xfeat_cli.coordinates import AS_STORED, is_orientation, stored_pixels
 from xfeat_cli.errors import ImageError
+from xfeat_cli.heif import teach_pillow
 from xfeat_cli.native import functions as native
 from xfeat_cli.native.library import library
 from xfeat_cli.raster import BANDS_REMEDY, check_claims, describe_unread, pixels_of
 from xfeat_cli.types import FloatArray
 
-_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF")
+_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 """Formats without features that reach outside the file; EPS, for one, would start a program."""
 
 _DIRECT_MODES = {"L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR}
@@ -60,10 +62,16 @@ class Decoded:
 
 
 def decode_reduced(data: bytes, path: Path, longest: int = 0) -> Decoded:
-    """As `decode`, but a JPEG comes reduced where it is at least twice as long as `longest` px (0 = as it is)."""
+    """As `decode`, but a JPEG or a raw file comes reduced where it is at least twice as long as `longest` px.
+
+    longest: 0 = as it is. The stored frame of a HEIC image is the one that its container describes, already turned as
+    that asks; of a raw file, the sensor's.
+    """
     if not data:
         raise ImageError(f"{path}: the file is empty")
     try:
+        if is_raw(path):
+            return _without_partial_pixels(*develop(data, path, longest))
         with Image.open(io.BytesIO(data), formats=_known_formats()) as image:
             if image.format in ("JPEG", "MPO") and image.mode in _DIRECT_MODES and _ends_whole(data):
                 times = _reduction(image.size, longest)
@@ -118,6 +126,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _known_formats() -> list[str]:
     Image.init()
+    teach_pillow()
     Image.MAX_IMAGE_PIXELS = None  # `check_claims` decides, by the size of the file
     return [name for name in _FORMATS if name in Image.OPEN]
 

@@ -58,7 +58,12 @@ def check_claims(image: Image.Image, file_bytes: int, path: Path, reduced: int =
     reduced: how many times smaller in each direction the decoder makes the image.
     """
     width, height = image.size
-    needed = width * height * _bytes_for_a_pixel(image) // reduced**2
+    check_needed((width, height), width * height * _bytes_for_a_pixel(image) // reduced**2, file_bytes, path)
+
+
+def check_needed(size: tuple[int, int], needed: int, file_bytes: int, path: Path) -> None:
+    """Raise ImageError where `needed` bytes, for an image of `size`, are far more than the file's size warrants."""
+    width, height = size
     allowed = max(_LEAST_MEMORY, _MEMORY_PER_FILE_BYTE * file_bytes, _asked_for())
     if needed > allowed:
         raise ImageError(

@@ -56,7 +56,7 @@ def test_it_is_measured_once_and_kept(measured: list[dict[str, float]]) -> None:
     assert choose(loaded, CPU, AUTO, Backend.AUTO) == Way(FP32, OPENVINO)
 
 
-@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"machine": 1}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'[1, {"machine": 1}]', b"\xff", b"[" * 100_000])
 def test_what_is_kept_may_be_damaged(measured: list[dict[str, float]], damage: bytes) -> None:
     calibration.cache_folder().mkdir()
     (calibration.cache_folder() / "calibration.json").write_bytes(damage)
@@ -65,12 +65,26 @@ def test_what_is_kept_may_be_damaged(measured: list[dict[str, float]], damage: b
     assert measured == []
 
 
-def test_another_version_is_measured_again(measured: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_is_measured_again(
+    measured: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     measured[:] = [_timings(30, 40, 20, 25), _timings(10, 40, 20, 25)]
     loaded = weights.load("default")
     choose(loaded, CPU, AUTO, Backend.AUTO)
     monkeypatch.setattr(calibration, "__version__", "999")
     assert choose(loaded, CPU, AUTO, Backend.AUTO) == Way(FP32, OPENVINO)
+    monkeypatch.undo()
+    monkeypatch.setenv("XFEAT_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibration, "multiplies_bf16", lambda: True)
+    assert calibration.stored() == _timings(30, 40, 20, 25)  # the first is kept beside it
+
+
+def test_few_are_kept(measured: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in range(calibration._RECORDS_KEPT + 3):
+        measured[:] = [_timings(30, 40, 20, 25)]
+        monkeypatch.setattr(calibration, "__version__", str(version))
+        calibration.calibrate(weights.load("default"))
+    assert len(json.loads((calibration.cache_folder() / "calibration.json").read_text())) == calibration._RECORDS_KEPT
 
 
 @pytest.mark.parametrize("tiles", [True, False])
@@ -103,4 +117,4 @@ def test_every_way_of_this_machine_is_measured(monkeypatch: pytest.MonkeyPatch, 
     assert "fp32 torch" in timings
     assert all(0 < taken < 1e4 for taken in timings.values())
     assert calibration.stored() == timings
-    assert json.loads((tmp_path / "calibration.json").read_text())["milliseconds"] == timings
+    assert json.loads((tmp_path / "calibration.json").read_text())[-1]["milliseconds"] == timings

@@ -130,3 +130,12 @@ def test_openvino_is_used_where_it_can_compute_what_is_asked_for(
     assert resolve_backend(Backend.AUTO, cuda, Precision.FP16) is Backend.TORCH
     with pytest.raises(UsageError, match="device=cpu"):
         resolve_backend(Backend.OPENVINO, cuda, Precision.FP16)
+
+
+def test_the_same_network_is_made_once_and_another_anew() -> None:
+    torch.manual_seed(3)
+    one, other = _weights(XFeatNetwork()), _weights(XFeatNetwork())
+    first, again = (Runtime(one, "cpu", Precision.FP32, Backend.TORCH) for _ in range(2))
+    assert first._network is again._network
+    assert Runtime(other, "cpu", Precision.FP32, Backend.TORCH)._network is not first._network
+    assert Runtime(one, "cpu", Precision.BF16, Backend.TORCH)._network is not first._network

@@ -20,6 +20,7 @@ from xfeat_cli.cli import (
     eval_pairs,
     eval_sfm,
     eval_sift,
+    eval_uncertainty,
     eval_warps,
     evaluate,
     export_model,
@@ -74,6 +75,7 @@ evaluate.app.command("homography")(eval_homography.homography)
 evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("localization")(eval_localization.localization)
 evaluate.app.command("mirror")(eval_mirror.mirror)
+evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")

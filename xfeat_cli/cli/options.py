@@ -79,6 +79,16 @@ ShardOption = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="local|ADDRESS",
+        show_default=False,
+        help="Do the work on all nodes of a Ray cluster; local = start Ray on this machine. Needs the extra [ray].",
+        rich_help_panel=HARDWARE,
+    ),
+]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="A line for every image or pair.", rich_help_panel=OUTPUT)
 ]
@@ -143,6 +153,14 @@ SingleCameraOption = Annotated[
 ]
 CameraPerFolderOption = Annotated[
     bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.", rich_help_panel=COLMAP)
+]
+RefineOption = Annotated[
+    bool,
+    typer.Option(
+        "--refine/--no-refine",
+        help="Register the photographs at the matches, which makes keypoints more precise; see `xfeat refine --help`.",
+        rich_help_panel=MATCHING,
+    ),
 ]
 RefinePrincipalPointOption = Annotated[
     bool,

@@ -25,7 +25,7 @@ from xfeat_cli.images import ImageFile, find_images
 from xfeat_cli.jobs.progress import Listener, Report, Status
 from xfeat_cli.jobs.report_sources import Sources, find_images_folder, find_sources, read_json
 from xfeat_cli.machine.processor import usable_cores
-from xfeat_cli.pairing.positions import exif_positions
+from xfeat_cli.pairing.positions import exif_positions, to_metres
 from xfeat_cli.report.config import ReportConfig
 from xfeat_cli.report.content import FORMAT, Content, build_content
 from xfeat_cli.report.inputs import Inputs, Look, Pairs, PhotoFacts
@@ -219,7 +219,8 @@ class _Gathering:
         return self.images is not None and folder != self.images.resolve() and folder in path.resolve().parents
 
     def _positions(self) -> dict[str, npt.NDArray[np.float64]]:
-        return exif_positions(ImageFile(name, path) for name, path in self._files.items())
+        positions = exif_positions(ImageFile(name, path) for name, path in self._files.items()).geographic
+        return {name: to_metres(at.latitude, at.longitude, at.altitude or 0.0) for name, at in positions.items()}
 
     def _add_keypoints(self, photo: PhotoFacts) -> npt.NDArray[np.float64]:
         """Fill in a photograph's keypoints; returns where they are."""
@@ -401,7 +402,7 @@ def _draw(page: PageFolder, content: Content, inputs: Inputs, gathered: _Gatheri
         turn = level_turn(model, gps["rotation"] if gps and number == 0 else None)
         page.put_model(number, model, rows, turn, config.points)
         if number == 0:
-            _save_stills(page.folder, model)
+            _save_stills(page.folder, model, turn)
     sizes = [(image["width"] or 1, image["height"] or 1) for image in content.data["images"]]
     observed = {image.name: image.points for model in reversed(inputs.models) for image in model.images}
     for row, photo in enumerate(inputs.photos):
@@ -469,7 +470,7 @@ def _spread(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
     return rows[np.linspace(0, len(rows) - 1, most).astype(int)]
 
 
-def _save_stills(folder: Path, model: SparseModel) -> None:
+def _save_stills(folder: Path, model: SparseModel, turn: npt.NDArray[np.float64]) -> None:
     scene = Scene(
         model.points,
         model.colours,
@@ -478,7 +479,7 @@ def _save_stills(folder: Path, model: SparseModel) -> None:
     )
     about = f"{len(model.images):,} cameras, {len(model.points):,} points"
     for name, dark in (("model.png", False), ("model-dark.png", True)):
-        (folder / name).write_bytes(as_png(model_picture(scene, about, side=560, dark=dark)))
+        (folder / name).write_bytes(as_png(model_picture(scene, about, side=560, dark=dark, turn=turn)))
 
 
 def _check_target(target: Path) -> None:

@@ -7,8 +7,8 @@ from enum import Enum
 from pathlib import Path
 
 from xfeat_cli.errors import UsageError
-from xfeat_cli.sfm.cameras import camera_of_photograph
 from xfeat_cli.sfm.model import ModelCamera
+from xfeat_cli.sfm.photograph_camera import camera_of_photograph
 
 _GUESSED_FOCAL = 1.2
 """Longest sides, as COLMAP guesses; the pose's estimation then tries others."""

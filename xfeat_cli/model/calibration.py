@@ -37,6 +37,7 @@ _WORTH_ROUNDING = 1.2
 """bfloat16 rounds, so it is taken only where it is so many times faster than the fastest in float32."""
 
 _FORMAT = 1
+_RECORDS_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def calibrate(weights: Weights) -> Milliseconds:
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with whole_file(_path(), None) as file:
-            file.write(json.dumps({"machine": _machine(), "milliseconds": timings}, indent=1).encode())
+            file.write(json.dumps([*_others(), {"machine": _machine(), "milliseconds": timings}], indent=1).encode())
     except OSError as error:
         raise UsageError(
             f"{_path()}: cannot be written: {error.strerror or error}; set XFEAT_HOME to a folder that can be written"
@@ -121,13 +122,27 @@ def measure(weights: Weights) -> Milliseconds:
 def stored() -> Milliseconds | None:
     """What was measured on this machine with what is installed; None if nothing was, or what is kept is damaged."""
     try:
-        content: Any = json.loads(_path().read_bytes())
-        if content["machine"] != _machine():
-            return None
-        timings = {str(way): float(taken) for way, taken in content["milliseconds"].items()}
+        (record,) = (record for record in _records() if record["machine"] == _machine())
+        timings = {str(way): float(taken) for way, taken in record["milliseconds"].items()}
         return timings if all(taken > 0 for taken in timings.values()) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _records() -> list[dict[str, Any]]:
+    """What is kept, the newest last, as far as it is well formed."""
+    try:
+        content = json.loads(_path().read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    records = content if isinstance(content, list) else []
+    return [record for record in records if isinstance(record, dict) and "machine" in record]
+
+
+def _others() -> list[dict[str, Any]]:
+    """The newest records of other machines that share the folder, and of other versions in use beside this one."""
+    machine = _machine()
+    return [record for record in _records() if record["machine"] != machine][-_RECORDS_KEPT + 1 :]
 
 
 def _measured_once(weights: Weights) -> Milliseconds:

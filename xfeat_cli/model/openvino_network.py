@@ -33,6 +33,9 @@ _FIRST_USE = threading.Lock()
 _WORTH_COMPILING = 8
 """Images of a shape before it gets a graph of its own."""
 
+_SHAPES_AT_ONCE = 2
+"""Shapes, of each set of outputs, that get one at once."""
+
 _SHAPES_KEPT = 4
 """Each holds some 60 MB at 1200×800."""
 
@@ -135,10 +138,11 @@ class OpenVinoNetwork:
 
 
 class Graphs:
-    """Compiled graphs: one of each set of outputs for images of any shape, and of the shapes that come often their own.
+    """Compiled graphs: of the first shapes and of those that come often their own, and one for images of any shape.
 
     One of a fixed shape takes two thirds of the time, and gives the same bits; it costs memory, and as much time to
-    compile as `_WORTH_COMPILING` images gain. Threads may share this.
+    compile as `_WORTH_COMPILING` images gain. Most folders hold photographs of one size, upright or lying, and need no
+    other. Threads may share this.
 
     compiled: (names of the outputs, image shape or None for any) → the graph.
     """
@@ -158,8 +162,10 @@ class Graphs:
                 self._of_one_shape.move_to_end(key)
                 return self._of_one_shape[key]
             self._uses[key] += 1
-            if self._uses[key] <= _WORTH_COMPILING:
-                if names not in self._of_any_shape:
+            others = sum(kept == names for kept, _ in self._of_one_shape)
+            is_general = names in self._of_any_shape
+            if (is_general or others >= _SHAPES_AT_ONCE) and self._uses[key] <= _WORTH_COMPILING:
+                if not is_general:
                     self._of_any_shape[names] = self._compile(names, None)
                 return self._of_any_shape[names]
             del self._uses[key]
