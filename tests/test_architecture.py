@@ -47,7 +47,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("localization", "report", "version", "view"),
     },
     "localization": {
-        *("config", "coordinates", "errors", "images", "matching", "pairing", "sfm", "store", "types", "xfeat"),
+        *(
+            "config",
+            "coordinates",
+            "errors",
+            "images",
+            "matching",
+            "metadata",
+            "pairing",
+            "sfm",
+            "store",
+            "types",
+            "xfeat",
+        ),
     },
     "scale": {"config", "errors", "images", "jobs", "machine", "model", "pairing", "store", "types", "version"},
     "synthesis": {"coordinates"},
@@ -125,12 +137,8 @@ OWNERS = {
     "rawpy": {"camera_raw"},
     "filelock": {"store"},
     "pycolmap": {"sfm"},
-<<<<<<< HEAD
-    "poselib": {"evaluation", "localization"},
-=======
     "ray": {"scale"},
-    "poselib": {"evaluation"},
->>>>>>> main
+    "poselib": {"evaluation", "localization"},
     "kornia": {"matching.lighterglue", "benchmark.alternatives"},
     "platformdirs": {"model"},
     "typer": {"cli"},

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
+from PIL.ExifTags import IFD
 
 from xfeat_cli.errors import UsageError
 from xfeat_cli.evaluation.localization import rotation_of
@@ -99,3 +102,12 @@ def test_which_camera_it_is() -> None:
 def test_a_camera_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError, match="camera="):
         parse_camera(text)
+
+
+def test_the_focal_length_of_a_photographs_exif(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 35
+    Image.new("RGB", (640, 480)).save(tmp_path / "a.jpg", exif=exif)
+    camera, source = choose((640, 480), None, [], tmp_path / "a.jpg")
+    assert source is Source.EXIF
+    assert camera.focal_px == pytest.approx(640, rel=0.05)
