@@ -7,8 +7,9 @@ from enum import Enum
 from pathlib import Path
 
 from xfeat_cli.errors import UsageError
+from xfeat_cli.metadata import read_metadata
+from xfeat_cli.sfm.cameras import focal_px
 from xfeat_cli.sfm.model import ModelCamera
-from xfeat_cli.sfm.photograph_camera import camera_of_photograph
 
 _GUESSED_FOCAL = 1.2
 """Longest sides, as COLMAP guesses; the pose's estimation then tries others."""
@@ -60,11 +61,8 @@ def choose(
     alike = [camera for camera in cameras if camera.size == size and not camera.spherical]
     if len(alike) == 1:
         return alike[0], Source.MODEL
-    told = camera_of_photograph(path) if path is not None else None
-    if told is not None and told.size == size:
-        return told, Source.EXIF
+    told = focal_px(read_metadata(path), path, size) if path is not None else None
     width, height = size
-    focal = _GUESSED_FOCAL * max(size)
-    return ModelCamera(
-        0, "SIMPLE_PINHOLE", size, {"f": focal, "cx": width / 2, "cy": height / 2}, focal
-    ), Source.GUESSED
+    focal = _GUESSED_FOCAL * max(size) if told is None else told
+    pinhole = ModelCamera(0, "SIMPLE_PINHOLE", size, {"f": focal, "cx": width / 2, "cy": height / 2}, focal)
+    return pinhole, Source.GUESSED if told is None else Source.EXIF
