@@ -25,6 +25,7 @@ from xfeat_cli.cli import (
     evaluate,
     export_model,
     extract,
+    frames,
     inspect,
     interrupts,
     localize,
@@ -50,6 +51,7 @@ app = App(
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
 app.command("extract")(extract.extract)
+app.command("frames")(frames.frames)
 app.command("match")(match.match)
 app.command("match-pairs", help="The same as `match`.")(match.match)
 for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
