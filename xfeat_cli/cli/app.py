@@ -22,6 +22,7 @@ from xfeat_cli.cli import (
     eval_uncertainty,
     eval_warps,
     evaluate,
+    export,
     export_model,
     extract,
     frames,
@@ -65,6 +66,7 @@ app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
