@@ -95,6 +95,17 @@ def extract(
             rich_help_panel=FEATURES,
         ),
     ] = _DEFAULT.rotations,
+    tiles: Annotated[
+        int | None,
+        typer.Option(
+            "--tiles",
+            metavar="PX",
+            min=0,
+            show_default="2048 above 16 MP",
+            help="Side of the overlapping tiles in which the network sees what is larger; 0 = never.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = _DEFAULT.tiles,
     detection_threshold: Annotated[
         float,
         typer.Option(
@@ -176,6 +187,7 @@ def extract(
             resize=resize,
             upright=upright,
             rotations=rotations,
+            tiles=tiles,
             detection_threshold=detection_threshold,
             grids=grids,
             batch_size=batch_size,
