@@ -68,8 +68,10 @@ class TrainConfig:
     held_out: photographs kept for validation. scene: folder of images/, cameras.json and pairs.txt, on which poses are
         validated too. validate_every, checkpoint_every: steps.
     max_photos: most photographs kept in memory; photo_size: longest side, px, at which they are kept.
-    processes: on a CPU, each with one thread; None = one a processor. device, precision: as for extraction.
-    seed: of everything random: two runs of the same options and processes give the same weights on one machine.
+    processes: on a CPU, each with one thread; None = one a processor. device: as for extraction. precision: auto = bf16
+        where a step is measured to be faster in it than in fp32.
+    seed: of everything random: two runs of the same options, processes and precision give the same weights on one
+        machine.
     """
 
     init: str | None = None

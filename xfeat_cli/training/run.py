@@ -24,7 +24,7 @@ from xfeat_cli.evaluation.warps import WarpAccuracy, evaluate_warps
 from xfeat_cli.files import FileKind, check_output
 from xfeat_cli.machine.devices import resolve_device
 from xfeat_cli.machine.memory import keep_freed_memory
-from xfeat_cli.machine.processor import has_bf16_tiles, usable_cores
+from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.model import weights
 from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL, XFeatNetwork
@@ -36,6 +36,7 @@ from xfeat_cli.training.corners import corner_probabilities
 from xfeat_cli.training.history import History
 from xfeat_cli.training.loop import Observer, StepReport, Trainer
 from xfeat_cli.training.photos import Photos, load_photos, split_held_out
+from xfeat_cli.training.precision import training_precision
 from xfeat_cli.training.sources import Source, match_source, model_sources
 from xfeat_cli.training.step import Guides
 from xfeat_cli.training.symmetric import symmetric_probabilities
@@ -92,9 +93,10 @@ def train(
     output = Path(output)
     observer = observer or _Silent()
     device = resolve_device(config.device)
-    precision = _precision(config.precision, device)
     processes = _processes(config, device)
     folder = _folder(output, config, overwrite)
+    before = None if overwrite else _precision_before(folder)
+    precision = training_precision(config.precision, device, config.crop, before)
     try:
         lock = OutputLock(output)
     except OSError as error:
@@ -206,15 +208,6 @@ class _Silent:
         pass
 
 
-def _precision(precision: Precision, device: torch.device) -> Precision:
-    if precision is Precision.FP16:
-        raise UsageError("precision=fp16: train in bf16 or fp32; gradients underflow in fp16")
-    if precision is Precision.AUTO:
-        native = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return Precision.BF16 if native or (device.type == "cpu" and has_bf16_tiles()) else Precision.FP32
-    return precision
-
-
 def _processes(config: TrainConfig, device: torch.device) -> int:
     if device.type != "cpu":
         return 1
@@ -252,6 +245,12 @@ def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precis
     if config.init is not None:
         told["init_sha256"] = weights.load(config.init).info.sha256
     return json.dumps(told, sort_keys=True)
+
+
+def _precision_before(folder: Path) -> str | None:
+    """The precision of the folder's unfinished run."""
+    settings = (checkpoint.load(folder) or {}).get("settings")
+    return json.loads(settings).get("precision") if isinstance(settings, str) else None
 
 
 def _resumable(folder: Path, settings: str) -> dict[str, Any] | None:
