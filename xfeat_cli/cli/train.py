@@ -52,13 +52,14 @@ def train(
         ),
     ] = None,
     keypoint_target: Annotated[
-        KeypointTarget,
+        str,
         typer.Option(
             "--keypoint-target",
-            help="What the keypoint head learns: what the teacher's head gives, or that averaged over mirror images "
-            "and quarter turns.",
+            metavar="head|symmetric|FEATURES",
+            help="What the keypoint head learns: what the teacher's head gives; that averaged over mirror images and "
+            "quarter turns; or the keypoints of a features file.",
         ),
-    ] = _DEFAULT.keypoint_target,
+    ] = KeypointTarget.HEAD.value,
     multi_view: Annotated[
         list[Path] | None,
         typer.Option(
