@@ -37,6 +37,7 @@ else
 endif
 	$(BIN)/xfeat inspect $(OUT)/matches.h5
 	@echo
+	@echo 'Open: $(OUT)/report/index.html'
 	@echo 'Look at: $(OUT)/sparse/0 (a COLMAP model), $(OUT)/features.h5 and $(OUT)/matches.h5'
 	@echo 'Call the tool as $(BIN)/xfeat, or run ". $(BIN)/activate" once and call xfeat.'
 	@echo 'Next: $(BIN)/xfeat sfm YOUR_PHOTOS/ out/'

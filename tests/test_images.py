@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xfeat_cli.coordinates import rescale
+from xfeat_cli import decoding, photo_names, raster
+from xfeat_cli.coordinates import rescale, upright_pixels
 from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.files import warn_once
+from xfeat_cli.heif import teach_pillow
 from xfeat_cli.images import ImageFile, digest, file_digest, find_images, read_image_list, read_photo
 
 RNG = np.random.default_rng(0)
@@ -53,6 +55,34 @@ def _huge_png() -> bytes:
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def _tiff(pixels: np.ndarray, *, planar: bool = False, padding: int = 0, alpha: bool = False) -> bytes:
+    """An uncompressed little-endian TIFF of (H, W, C), written by hand: `padding` moves its directory."""
+    height, width, bands = pixels.shape
+    data = (pixels.transpose(2, 0, 1) if planar else pixels).tobytes() + bytes(padding)
+    kind = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+    end = 8 + len(data)
+    count = bands if planar else 1
+    size = height * width * pixels.itemsize * bands // count
+    lists = [[8 * pixels.itemsize] * bands, [8 + i * size for i in range(count)], [size] * count, [kind] * bands]
+    entries = [
+        *((256, width), (257, height), (258, lists[0]), (259, 1), (262, 2 if bands in (3, 4) else 1), (273, lists[1])),
+        *((277, bands), (278, height), (279, lists[2]), (284, 2 if planar else 1)),
+        *([(338, 2)] if alpha else []),
+        (339, lists[3]),
+    ]
+    body, extra, extra_at = b"", b"", end + 2 + 12 * len(entries) + 4
+    for tag, value in entries:
+        values = value if isinstance(value, list) else [value]
+        packed = struct.pack(f"<{len(values)}I", *values)
+        if len(packed) > 4:
+            body += struct.pack("<HHII", tag, 4, len(values), extra_at + len(extra))
+            extra += packed
+        else:
+            body += struct.pack("<HHI", tag, 4, len(values)) + packed
+    directory = struct.pack("<H", len(entries)) + body + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, end) + data + directory + extra
 
 
 # Finding
@@ -187,8 +217,9 @@ def test_several_files_and_folders_share_their_deepest_folder(tmp_path: Path, mo
 
 
 def test_what_looks_like_a_photograph_and_is_not_read_is_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(photo_names, "SUFFIXES", frozenset((".jpg",)))  # as without the extras
     _touch(tmp_path, "a.jpg", "b.HEIC", "c.heic", "d.DNG", "e.mp4", "notes.txt", ".f.heic")
     warn_once.cache_clear()
     assert _names(tmp_path) == ["a.jpg"]
@@ -198,10 +229,20 @@ def test_what_looks_like_a_photograph_and_is_not_read_is_counted(
         "1 raw file is not read here",
         "1 video file is not read here",
     ]
-    assert "ffmpeg" in told[2]
+    assert "xfeat-cli[heif]" in told[0]
+    assert "xfeat-cli[raw]" in told[1]
+    assert "xfeat frames" in told[2]
     (tmp_path / "a.jpg").unlink()
     with pytest.raises(UsageError, match=r"holds no images.*2 HEIC files are not read"):
         find_images(tmp_path)
+
+
+def test_a_raw_file_beside_its_jpeg_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _touch(tmp_path, "a.jpg", "a.NEF", "b/a.dng", "b/c.dng", "b/c.JPG")
+    warn_once.cache_clear()
+    names = ["a.jpg", "b/c.JPG"]
+    assert _names(tmp_path) == ([*names[:1], "b/a.dng", *names[1:]] if ".dng" in photo_names.SUFFIXES else names)
+    assert "2 raw files were left out: an image of the same name stands beside each" in caplog.text
 
 
 def test_thumbnails_and_masks_are_no_photographs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -298,8 +339,8 @@ def test_cmyk_jpeg() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
     ("kind", "image"),
-    [("JPEG", SMOOTH), ("JPEG", SMOOTH[..., 0]), ("PNG", SMOOTH), ("WEBP", SMOOTH), ("TIFF", SMOOTH)],
-    ids=["jpeg", "gray-jpeg", "png", "webp", "tiff"],
+    [("JPEG", SMOOTH), ("JPEG", SMOOTH[..., 0]), ("PNG", SMOOTH), ("WEBP", SMOOTH), ("TIFF", SMOOTH), ("AVIF", SMOOTH)],
+    ids=["jpeg", "gray-jpeg", "png", "webp", "tiff", "avif"],
 )
 def test_exif_orientation_is_not_applied(kind: str, image: np.ndarray, orientation: int) -> None:
     exif = Image.Exif()
@@ -325,10 +366,32 @@ def test_the_orientation_of_a_16_bit_tiff_is_not_applied(orientation: int) -> No
     assert decode_reduced(bytes(data), Path("photo")).orientation == orientation
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_comes_as_its_container_says(orientation: int) -> None:
+    """Phones store a turn in the container; what it describes is the image, so nothing is left to turn."""
+    pytest.importorskip("pillow_heif", reason="HEIC needs the extra [heif]")
+    teach_pillow()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = decode_reduced(_encode(SMOOTH, "HEIF", quality=95, exif=exif.tobytes()), Path("photo.heic"))
+    upright = upright_pixels(SMOOTH, orientation)
+    assert (decoded.size, decoded.orientation) == (upright.shape[1::-1], 1)
+    np.testing.assert_allclose(to_gray(decoded.pixels), _mean(upright), atol=0.03)
+
+
+def test_damaged_heic_is_an_error() -> None:
+    pytest.importorskip("pillow_heif", reason="HEIC needs the extra [heif]")
+    teach_pillow()
+    with pytest.raises(ImageError, match=r"photo\.heic: "):
+        decode_reduced(_encode(SMOOTH, "HEIF")[:-200], Path("photo.heic"))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize(
     "exif", [b"", b"Exif\0\0damaged", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x09\0\0"]
 )
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_odd_exif_costs_no_image(kind: str, exif: bytes) -> None:
     data = _encode(SMOOTH, kind) if kind == "TIFF" else _encode(SMOOTH, kind, exif=exif)
     assert decode_reduced(data, Path("photo")).orientation == 1
@@ -353,12 +416,14 @@ DEEP_PNG = _encode_with_opencv(RNG.integers(0, 65536, (60, 90, 3), np.uint16), "
         (DEEP_PNG[: len(DEEP_PNG) // 2], "damaged|truncated"),
         (_encode(RGB, "TIFF")[:-50], "damaged|truncated"),
         (_encode(RGB, "WEBP")[:-20], "damaged|truncated|not an image"),
-        (_huge_png(), "megapixels"),
+        (_huge_png(), r"100000x100000 pixels would take 60\.0 GB.*XFEAT_IMAGE_MEMORY_MB=60001"),
         (_encode(RGB, "EPS"), "not an image"),
         (_encode(RGB, "PDF"), "not an image"),
         (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "not an image"),
-        (_encode(GRAY.astype(np.float32), "TIFF"), "floating-point"),
-        (_encode(DEEP_GRAY.astype(np.int32) * 9, "TIFF"), "32-bit"),
+        (_encode(np.full((6, 9), np.nan, np.float32), "TIFF"), "no pixel is a finite number"),
+        (_tiff(np.zeros((4, 5, 5), np.uint16)), "5 bands of 16-bit unsigned integers, which are not read"),
+        (_tiff(np.zeros((4, 5, 3), np.float32)), "3 bands of 32-bit floating-point numbers, which are not read"),
+        (_tiff(DEEP_RGB, planar=True), "3 bands of 16-bit unsigned integers in separate planes.*INTERLEAVE=PIXEL"),
     ],
 )
 def test_bad_images_are_one_error_that_names_the_file(data: bytes, reason: str) -> None:
@@ -433,6 +498,73 @@ def test_reducing_averages_areas_without_rounding() -> None:
 @pytest.mark.parametrize("longest", [0, 9, 5000])
 def test_images_are_never_enlarged(longest: int) -> None:
     np.testing.assert_allclose(to_gray(GRAY, longest), _mean(GRAY), rtol=1e-6)
+
+
+@pytest.mark.parametrize("pixels", [RGB, DEEP_RGB])
+def test_where_a_tiff_keeps_its_directory_changes_nothing(pixels: np.ndarray) -> None:
+    """An offset once took part in telling the bit depth."""
+    with_alpha = np.concatenate([pixels, np.zeros_like(pixels[..., :1])], axis=2)
+    for padding in (0, 16, 160 - pixels.nbytes % 160, 1616, 16000, 65536 - pixels.nbytes):
+        gray = _gray_of(_tiff(pixels, padding=padding))
+        np.testing.assert_allclose(gray, _mean(pixels), atol=1e-6)
+        assert np.array_equal(gray, _gray_of(_tiff(with_alpha, padding=padding, alpha=True)))
+
+
+def test_planes_of_8_bits_are_read() -> None:
+    np.testing.assert_allclose(_gray_of(_tiff(RGB, planar=True)), _mean(RGB), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_alpha_is_dropped_whatever_it_hides(kind: str) -> None:
+    hidden = np.concatenate([RGB, np.zeros_like(RGB[..., :1])], axis=2)
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    assert np.array_equal(_gray_of(_encode(hidden, kind, **options)), _gray_of(_encode(RGB, kind, **options)))
+    deep = np.concatenate([DEEP_RGB, np.zeros_like(DEEP_RGB[..., :1])], axis=2)
+    if kind == "PNG":
+        assert np.array_equal(
+            _gray_of(_encode_with_opencv(deep, ".png")), _gray_of(_encode_with_opencv(DEEP_RGB, ".png"))
+        )
+
+
+def test_a_measurement_of_low_contrast_is_scaled_to_its_own_range() -> None:
+    ramp = np.arange(6000).reshape(60, 100) // 48  # 125 counts
+    scaled = _gray_of(_encode((29_000 + ramp).astype(np.uint16), "TIFF"))
+    assert scaled.min() == 0
+    assert scaled.max() == 1
+    np.testing.assert_allclose(scaled, ramp / ramp.max(), atol=0.01)
+    for other in (
+        *((290.0 + ramp * 0.04).astype(np.float32), (ramp - 60).astype(np.int32)),
+        (ramp.astype(np.int32) + 40_000_000),
+    ):
+        np.testing.assert_allclose(_gray_of(_encode(other, "TIFF")), scaled, atol=2e-3)
+    dead = (29_000 + ramp).astype(np.uint16)
+    dead[3, 4], dead[5, 6] = 0, 65535
+    rows = np.delete(np.arange(60), [3, 5])
+    np.testing.assert_allclose(_gray_of(_encode(dead, "TIFF"))[rows], scaled[rows], atol=0.02)
+    holes = (290.0 + ramp * 0.04).astype(np.float32)
+    holes[0, 0] = np.nan
+    np.testing.assert_allclose(_gray_of(_encode(holes, "TIFF")), scaled, atol=2e-3)
+    flat = _gray_of(_encode(np.full((6, 9), 29_000, np.uint16), "TIFF"))
+    assert (flat == flat[0, 0]).all()
+
+
+@pytest.mark.parametrize("pixels", [GRAY, RGB, DEEP_GRAY, DEEP_RGB])
+def test_large_images_are_reduced_in_strips_to_the_same(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.tile(pixels, (40, 30) + (1,) * (pixels.ndim - 2))
+    monkeypatch.setattr(decoding, "library", lambda: None)
+    expected = to_gray(pixels, 77)
+    monkeypatch.setattr(decoding, "_LARGE", 1000)
+    np.testing.assert_allclose(to_gray(pixels, 77), expected, atol=1e-6)
+    monkeypatch.setattr(raster, "_LARGE", 1000)
+    png = _encode_with_opencv(pixels, ".png")
+    assert np.array_equal(to_gray(decode(png, Path("photo"))), to_gray(pixels))
+    for damaged in (png[: len(png) // 2], png[:-20], png[:200] + b"x" + png[201:]):
+        with pytest.raises(ImageError, match=r"damaged|truncated"):
+            decode(damaged, Path("photo"))
+
+
+def test_a_photograph_of_16_bits_is_left_as_it_is() -> None:
+    assert np.array_equal(decode(_encode(DEEP_GRAY, "TIFF"), Path("photo")), DEEP_GRAY)
 
 
 # Reading

@@ -39,6 +39,13 @@ class Backend(str, Enum):
     AUTO = "auto"
     TORCH = "torch"
     OPENVINO = "openvino"
+    ONNXRUNTIME = "onnxruntime"
+
+
+class Rotations(str, Enum):
+    NONE = "0"
+    AUTO = "auto"
+    ALL = "4"
 
 
 GRIDS = (1, 2, 4)
@@ -60,14 +67,17 @@ class ExtractConfig:
     resize: longest side in px that the network sees; larger images are reduced to it by area averaging, a JPEG of at
         least twice that first to a half, a quarter or an eighth by its decoder; 0 = never.
     upright: turn what the network sees as the file's EXIF orientation asks; keypoints stay those of the stored image.
+    rotations: which quarter turns are tried for photographs of a collection that match none of the others: 0 = none;
+        auto = all, for some of them, and for more where that helps; 4 = all, for each of them.
     detection_threshold: least heatmap probability of a sparse keypoint.
     grids: placements of the keypoint head's grid of cells that sparse keypoints are averaged over, 1, 2 or 4: more are
         more precise and slower.
     decoding: ours, or the authors' arithmetic with its known faults.
     device: auto, cpu, cuda, cuda:N or mps; for a collection also several GPUs with commas between.
-    precision: arithmetic of the network; auto = fp16 on CUDA, bf16 on a CPU that multiplies it natively (AVX512-bf16 or
-        AMX), fp32 elsewhere.
-    backend: what computes the network; auto = OpenVINO on a CPU if it is installed, else torch.
+    precision: arithmetic of the network; auto = fp16 on CUDA; on a CPU bf16 where that was measured to be much faster
+        (`model/calibration.py`; `xfeat bench --calibrate` measures again), else fp32.
+    backend: what computes the network; auto = on a CPU what was measured to be fastest, OpenVINO if it is installed or
+        torch; else torch.
     batch_size: images of one size that a GPU sees at once; None = chosen for the device.
     """
 
@@ -76,6 +86,7 @@ class ExtractConfig:
     top_k: int | None = None
     resize: int = 1200
     upright: bool = True
+    rotations: Rotations = Rotations.AUTO
     detection_threshold: float = 0.05
     grids: int = 4
     decoding: Decoding = Decoding.DEFAULT
@@ -85,7 +96,7 @@ class ExtractConfig:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        convert(self, mode=Mode, decoding=Decoding, precision=Precision, backend=Backend)
+        convert(self, mode=Mode, rotations=Rotations, decoding=Decoding, precision=Precision, backend=Backend)
         if self.top_k is not None:
             require_whole("top_k", self.top_k, 1, MOST_FEATURES)
         require_whole("resize", self.resize, 0, 1 << 20, "a longest side in px, or 0 for none")

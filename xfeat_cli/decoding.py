@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from xfeat_cli.camera_raw import develop, is_raw
 from xfeat_cli.coordinates import AS_STORED, is_orientation, stored_pixels
 from xfeat_cli.errors import ImageError
+from xfeat_cli.heif import teach_pillow
 from xfeat_cli.native import functions as native
 from xfeat_cli.native.library import library
+from xfeat_cli.raster import BANDS_REMEDY, check_claims, describe_unread, pixels_of
 from xfeat_cli.types import FloatArray
 
-_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF")
+_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 """Formats without features that reach outside the file; EPS, for one, would start a program."""
 
 _DIRECT_MODES = {"L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR}
@@ -30,12 +33,15 @@ _REDUCED_MODES = {
 
 _STRIP_ROWS = 128
 
+_LARGE = 32_000_000
+"""Pixels from which memory counts more than the last bit of speed."""
+
 _ORIENTATION = 0x0112
 """The EXIF tag."""
 
 
 def decode(data: bytes, path: Path) -> npt.NDArray:
-    """Bytes of an image file → (H, W) or (H, W, 3) array, uint8 or uint16; alpha dropped, first frame only.
+    """Bytes of an image file → (H, W) or (H, W, 3) array, uint8 or uint16, as of `raster`.
 
     Raises ImageError for anything that is not one whole image; `path` is for the message only.
     """
@@ -56,34 +62,42 @@ class Decoded:
 
 
 def decode_reduced(data: bytes, path: Path, longest: int = 0) -> Decoded:
-    """As `decode`, but a JPEG comes reduced where it is at least twice as long as `longest` px (0 = as it is)."""
+    """As `decode`, but a JPEG or a raw file comes reduced where it is at least twice as long as `longest` px.
+
+    longest: 0 = as it is. The stored frame of a HEIC image is the one that its container describes, already turned as
+    that asks; of a raw file, the sensor's.
+    """
     if not data:
         raise ImageError(f"{path}: the file is empty")
     try:
+        if is_raw(path):
+            return _without_partial_pixels(*develop(data, path, longest))
         with Image.open(io.BytesIO(data), formats=_known_formats()) as image:
             if image.format in ("JPEG", "MPO") and image.mode in _DIRECT_MODES and _ends_whole(data):
                 times = _reduction(image.size, longest)
+                check_claims(image, len(data), path, times)
                 mode = _REDUCED_MODES[image.mode].get(times, _DIRECT_MODES[image.mode])
                 pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
                 if pixels is None:
                     raise ImageError(f"{path}: damaged {image.format} file")
                 return _without_partial_pixels(pixels, image.size, times, _orientation(image))
+            check_claims(image, len(data), path)
             if image.format == "TIFF":
                 orientation = _orientation(image)  # decoding would overwrite it
                 # Pillow and OpenCV, unasked, turn a TIFF upright.
-                pixels = np.ascontiguousarray(stored_pixels(_decode_with_pillow(image, data, path), orientation))
+                pixels = np.ascontiguousarray(stored_pixels(pixels_of(image, data, path), orientation))
             else:
-                pixels = _decode_with_pillow(image, data, path)
+                pixels = pixels_of(image, data, path)
                 orientation = _orientation(image)  # asked before decoding, a PNG would decode itself for it
             size = (pixels.shape[1], pixels.shape[0])
             return Decoded(pixels, size, size, orientation)
     except ImageError:
         raise
     except UnidentifiedImageError:
+        bands = describe_unread(data)
+        if bands is not None:
+            raise ImageError(f"{path}: {bands}, which are not read; {BANDS_REMEDY}") from None
         raise ImageError(f"{path}: not an image, or of a format that is not read here") from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise ImageError(f"{path}: more than {limit} megapixels; reduce it or cut it into tiles") from None
     except MemoryError:
         raise ImageError(f"{path}: not enough memory to decode it") from None
     except Exception as error:  # decoders of damaged files raise whatever they please
@@ -101,27 +115,6 @@ def _without_partial_pixels(pixels: npt.NDArray, size: tuple[int, int], times: i
     return Decoded(pixels[:rows, :columns], size, (columns * times, rows * times), orientation)
 
 
-def _decode_with_pillow(image: Image.Image, data: bytes, path: Path) -> npt.NDArray:
-    deep = "16" in str([tile[3] for tile in getattr(image, "tile", [])])
-    if deep and image.mode in ("RGB", "RGBA"):
-        image.verify()
-        pixels = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-        )
-        if pixels is None:
-            raise ImageError(f"{path}: damaged or unsupported 16-bit image")
-        return pixels
-    image.load()
-    if image.mode.startswith("I"):
-        pixels = np.asarray(image)
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise ImageError(f"{path}: 32-bit pixels; convert it to 8 or 16 bits")
-        return pixels.astype(np.uint16)
-    if image.mode == "F":
-        raise ImageError(f"{path}: floating-point pixels; convert it to 8 or 16 bits")
-    return np.asarray(image.convert("L" if image.mode in ("L", "LA", "La", "1") else "RGB"))
-
-
 def _orientation(image: Image.Image) -> int:
     """What the EXIF of an opened image says; as stored where it says nothing, or what cannot be read."""
     try:
@@ -133,6 +126,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _known_formats() -> list[str]:
     Image.init()
+    teach_pillow()
+    Image.MAX_IMAGE_PIXELS = None  # `check_claims` decides, by the size of the file
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
@@ -157,11 +152,25 @@ def to_gray(pixels: npt.NDArray, longest: int = 0) -> FloatArray:
     loaded = library()
     if loaded is not None and pixels.dtype == np.uint8:
         return native.reduce_gray(loaded, pixels, height, width)
-    total = _sum_of_colours(pixels) if coloured else pixels.reshape(*size, -1)[..., 0]
-    total = total.astype(np.float32, copy=False)
-    if (height, width) != size:
+    large = size[0] * size[1] > _LARGE and width < size[1]
+    total: npt.NDArray = _narrowed(pixels, width) if large else _sum_of_bands(pixels)
+    if total.shape != (height, width):
         total = cv2.resize(total, (width, height), interpolation=cv2.INTER_AREA)
     return total * np.float32(1 / (full_scale * (3 if coloured else 1)))
+
+
+def _narrowed(pixels: npt.NDArray, width: int) -> FloatArray:
+    """(H, W[, C]) → sums of bands (H, width), rows by area averaging: never all of a large image as floats."""
+    strips = [pixels[top : top + _STRIP_ROWS] for top in range(0, len(pixels), _STRIP_ROWS)]
+    reduced = (cv2.resize(_sum_of_bands(s), (width, len(s)), interpolation=cv2.INTER_AREA) for s in strips)
+    return np.concatenate(list(reduced))
+
+
+def _sum_of_bands(pixels: npt.NDArray) -> FloatArray:
+    """(H, W[, C]) → (H, W) float32: the sum of three colours, or the first of one or two bands."""
+    coloured = pixels.ndim == 3 and pixels.shape[2] >= 3
+    total: npt.NDArray = _sum_of_colours(pixels) if coloured else pixels.reshape(*pixels.shape[:2], -1)[..., 0]
+    return total.astype(np.float32, copy=False)
 
 
 def _sum_of_colours(pixels: npt.NDArray) -> npt.NDArray:

@@ -6,6 +6,7 @@ XFeatError
 ├── WeightsError      weights are missing, damaged, or lack a part
 ├── PairsError        a pair list is malformed or names unknown images
 ├── TrainingError     a training run cannot go on
+├── ExportError       an exported file does not do what it should
 ├── SfmError          a database or a reconstruction cannot be made
 └── StoreError        an HDF5 file cannot be read or written
     ├── LockedError     another process writes the same file
@@ -56,6 +57,10 @@ class PairsError(XFeatError):
 
 
 class TrainingError(XFeatError):
+    pass
+
+
+class ExportError(XFeatError):
     pass
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 
-from xfeat_cli.coordinates import AS_STORED, upright_pixels
+from xfeat_cli.coordinates import AS_STORED, stored_pixels, upright_pixels
 from xfeat_cli.decoding import decode, decode_reduced, to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.files import read_text, warn_once
@@ -194,6 +194,12 @@ def read_photo(image: ImageFile, longest: int, masks: Path | None = None, *, upr
         _modified(image.path),
         orientation,
     )
+
+
+def turned_to(photo: Photo, orientation: int) -> Photo:
+    """A photograph as the network is to see it at another orientation than its own."""
+    stored = stored_pixels(photo.gray, photo.orientation)
+    return replace(photo, gray=np.ascontiguousarray(upright_pixels(stored, orientation)), orientation=orientation)
 
 
 def digest(data: bytes) -> str:

@@ -8,7 +8,19 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+
+HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
+RAW_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2", "orf", "rw2", "raf", "pef", "srw", "3fr"),
+        *("iiq", "rwl", "x3f", "gpr", "erf", "kdc", "dcr", "mos", "mrw"),
+    )
+)
+_WITH_EXTRAS = {"pillow_heif": HEIF_SUFFIXES, "rawpy": RAW_SUFFIXES}
+"""Library → what is read where it is installed."""
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -16,21 +28,16 @@ SUFFIXES = frozenset(
         *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "tif", "tiff", "webp", "bmp", "dib", "gif"),
         *("ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "avif"),
     )
-)
+).union(*(suffixes for library, suffixes in _WITH_EXTRAS.items() if find_spec(library) is not None))
 """Of the images that are read here."""
 
-_RAW = "develop them to JPEG or TIFF with the camera's program, darktable or RawTherapee"
-_VIDEO = "cut them into frames, for example with `ffmpeg -i VIDEO -r 2 frames/%05d.jpg`"
+_RAW = "pip install 'xfeat-cli[raw]', or develop them to JPEG or TIFF"
+_HEIF = "pip install 'xfeat-cli[heif]', or convert them to JPEG"
+_VIDEO = "choose frames of them with `xfeat frames VIDEO DIR`"
 _CONVERT = "convert them to JPEG or PNG, for example with `magick mogrify -format jpg`"
 _UNREAD = {
-    **{f".{s}": ("HEIC", _CONVERT) for s in ("heic", "heif", "hif")},
-    **{
-        f".{s}": ("raw", _RAW)
-        for s in (
-            *("dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2", "orf", "rw2", "raf", "pef", "srw", "3fr"),
-            *("iiq", "rwl", "x3f", "gpr", "erf", "kdc", "dcr", "mos", "mrw"),
-        )
-    },
+    **dict.fromkeys(HEIF_SUFFIXES, ("HEIC", _HEIF)),
+    **dict.fromkeys(RAW_SUFFIXES, ("raw", _RAW)),
     **{
         f".{s}": ("video", _VIDEO)
         for s in (
@@ -55,11 +62,13 @@ _MASKS = frozenset(("mask", "masks"))
 class Found:
     """What a folder holds. photographs: names relative to it, sorted.
 
-    unread: files that look like photographs or videos and are not read. masks: folders taken for masks.
+    unread: files that look like photographs or videos and are not read. developed: raw files left out because the
+    camera's own JPEG, or another image that is read, stands beside them. masks: folders taken for masks.
     """
 
     photographs: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    developed: list[str] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
@@ -69,6 +78,8 @@ class Found:
             f"{count} {kind} file{'s are' if count > 1 else ' is'} not read here: {remedy}"
             for (kind, remedy), count in sorted(by_kind.items())
         ]
+        if self.developed:
+            lines.append(f"{len(self.developed)} raw files were left out: an image of the same name stands beside each")
         return lines + [f"{folder}/ holds masks of these photographs, so it was left out" for folder in self.masks]
 
 
@@ -93,11 +104,26 @@ def walk(root: Path, skipped: Path | None = None) -> Found:
             elif suffix in _UNREAD:
                 found.unread.append(name)
     found.photographs.sort()
+    _leave_out_developed(found)
     found.masks = sorted(_mask_folders(found.photographs))
     if found.masks:
         inside = tuple(f"{folder}/" for folder in found.masks)
         found.photographs = [name for name in found.photographs if not name.startswith(inside)]
     return found
+
+
+def _leave_out_developed(found: Found) -> None:
+    """Cameras write a JPEG beside the raw file; both as photographs would be one twice."""
+    stems = {os.path.splitext(n)[0] for n in found.photographs if os.path.splitext(n)[1].lower() not in RAW_SUFFIXES}
+
+    def is_developed(name: str) -> bool:
+        stem, suffix = os.path.splitext(name)
+        return suffix.lower() in RAW_SUFFIXES and stem in stems
+
+    found.developed = [name for name in (*found.photographs, *found.unread) if is_developed(name)]
+    left_out = {*found.developed}
+    found.photographs = [name for name in found.photographs if name not in left_out]
+    found.unread = [name for name in found.unread if name not in left_out]
 
 
 def _mask_folders(names: Sequence[str]) -> Iterator[str]:

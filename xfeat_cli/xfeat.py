@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, overload
 
@@ -54,6 +55,12 @@ class XFeat:
             self.runtime.require_refiner()
         self.batch_size = self.config.batch_size or self.runtime.batch_size
         self._matcher: tuple[tuple[str, str | None, float], LighterGlue] | None = None
+
+    def with_options(self, **options: Any) -> XFeat:
+        """The same network with other options of detection: mode, top_k, resize, detection_threshold or grids."""
+        other = copy(self)
+        other.config = replace(self.config, **options)
+        return other
 
     @overload
     def detect(self, images: npt.NDArray) -> Features: ...

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -10,15 +12,19 @@ import numpy as np
 import pytest
 import torch
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from xfeat_cli.benchmark import cases, machine
+from xfeat_cli.benchmark.accuracy import Agreement
 from xfeat_cli.benchmark.chart import save_chart
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
-from xfeat_cli.benchmark.report import BenchReport, Result
+from xfeat_cli.benchmark.report import Alternative, BenchReport, Result
 from xfeat_cli.benchmark.run import bench
+from xfeat_cli.cli.bench import _print_tables
 from xfeat_cli.cli.bench import bench as command
 from xfeat_cli.errors import UsageError
+from xfeat_cli.model import calibration
 
 CONTRACT = [
     "network_640x480",
@@ -87,6 +93,55 @@ def test_every_measurement_runs_and_the_json_is_one_object(images: Path, tmp_pat
         split = found["time_split"][name]
         assert split["total"] > split["writing"] >= 0
     assert cv2.imread(str(tmp_path / "bars.png")) is not None
+    others = {one["name"]: one for one in found["alternatives"]}
+    assert "opencv_sift_128x96" in others
+    assert ("kornia_xfeat_128x96" in others) == (find_spec("kornia") is not None)
+    for one in others.values():
+        assert one["ratio"] == pytest.approx(one["alternative_ms"] / one["default_ms"])
+
+
+def test_the_table_fits_80_columns_with_whole_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines: list[str] = []
+    monkeypatch.setattr("rich.console.Console.print", _printed_into(lines))
+    names = [name.value for name in Measurement]
+    report = BenchReport(
+        {"device": "x", "threads": 2, "precision": "bf16", "backend": "openvino", "ceiling_gflops": 1905.0},
+        [Result(name, 12345.6, 1234.5, 10.12, 0.55) for name in names],
+        dict.fromkeys(names, 100),
+        dict.fromkeys(names, Agreement(1.0, 0.99999)),
+        alternatives=[Alternative("kornia_xfeat_1200x800", 2345.6, 234.5, 10.00)],
+    )
+    _print_tables(report)
+    text = "".join(lines)
+    assert max(map(len, text.splitlines())) <= 80
+    for name in (*names, "kornia_xfeat_1200x800"):
+        (line,) = (line for line in text.splitlines() if line.startswith(name + " "))
+        assert "10.1" in line or "10.0" in line
+    assert "…" not in text
+
+
+def _printed_into(lines: list[str]) -> Callable[..., None]:
+    real = Console.print
+
+    def record(self: Console, *objects: object, **options: object) -> None:
+        with self.capture() as capture:
+            real(self, *objects, **options)  # type: ignore[arg-type]
+        lines.append(capture.get())
+
+    return record
+
+
+def test_calibrate_shows_what_auto_means(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XFEAT_HOME", str(tmp_path))
+    monkeypatch.setattr(calibration, "_SIZE", (64, 64))
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, ["--calibrate", "--json"], catch_exceptions=False)
+    found = json.loads(result.stdout)
+    assert found["chosen"] in found["milliseconds"]
+    assert calibration.stored() == found["milliseconds"]
+    assert "auto" in CliRunner().invoke(app, ["--calibrate"], catch_exceptions=False).stdout
 
 
 def test_only_some(images: Path) -> None:

@@ -46,6 +46,9 @@ def test_semi_dense_from_photographs_to_errors_stage_by_stage_and_at_once(scene:
         *("extract", "pairs", "match", "aggregate", "import", "verify", "reconstruct")
     ]
     assert summary["model"]["registered"] == 4
+    assert summary["report"] == str(out / "report" / "index.html")
+    figures = json.loads((out / "report" / "report.json").read_text())["figures"]
+    assert figures["registered_images"] == 4
 
     score = json.loads(_run("eval-sfm", out / "sparse" / "0", scene.cameras_file, "--json").stdout)
     assert list(score) == [
@@ -102,6 +105,24 @@ def test_a_bad_image_costs_exit_code_1_and_nothing_else(scene: DemoScene, tmp_pa
     result = _run("sfm", images, tmp_path / "out", "--top-k", 1000, "--single-camera", "--threads", 2, code=1)
     assert "broken.jpg" in result.stderr
     assert "3 of" in result.stderr
+    assert result.stderr.splitlines()[-1] == f"next: open {tmp_path / 'out' / 'report' / 'index.html'}"
+    report = json.loads((tmp_path / "out" / "report" / "report.json").read_text())
+    kinds = {image["name"]: image["reason"]["kind"] for image in report["images"] if image["reason"]}
+    assert kinds == {"broken.jpg": "unreadable", "plain.png": "few keypoints"}
+    assert report["run"]["stages"][0]["name"] == "extract"
+
+
+def test_a_failed_reconstruction_has_a_report_too(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        cv2.imwrite(str(images / f"{number}.png"), rng.integers(0, 255, (160, 200), np.uint8))
+    with pytest.raises(SfmError):
+        _run("sfm", images, tmp_path / "out", "--threads", 2)
+    report = json.loads((tmp_path / "out" / "report" / "report.json").read_text())
+    assert report["verdict"]["headline"] in ("Nothing was reconstructed", "Not reconstructed yet")
+    assert report["figures"]["images"] == 2
 
 
 def test_options_that_exclude_each_other(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ import torch
 
 from xfeat_cli import ExtractConfig, Features, XFeat, extract
 from xfeat_cli.errors import ImageError, LockedError, ProvenanceError, UsageError, WeightsError
-from xfeat_cli.images import Photo, find_images
+from xfeat_cli.images import Photo, find_images, read_photo
 from xfeat_cli.jobs import extract as job
 from xfeat_cli.jobs.progress import Report, Status, Summary, Tally
 
@@ -95,7 +96,12 @@ def test_batches_for_a_gpu_hold_what_workers_on_a_cpu_make(photos: Path, batch_s
     found = []
     for detected in (job._detected_by_workers, job._detected_in_batches):
         tally = Tally(Summary("out.h5"), None)
-        found.append({photo.name: features for photo, features in detected(files, [xfeat], None, 2, tally)})
+        found.append(
+            {
+                photo.name: features
+                for photo, features in detected(files, [xfeat], partial(read_photo, longest=1200), 2, tally)
+            }
+        )
         assert [name for name, _ in tally.summary.failures] == ["broken.jpg"]
     alone, in_batches = found
     assert sorted(alone) == sorted(in_batches) == ["a.png", "b.png", "d.png", "e.png", "sub dir/ü c.png"]
@@ -298,6 +304,24 @@ def test_a_file_of_an_older_version_that_read_or_computed_otherwise_is_refused(
         del h5.attrs[f"xfeat_{rule}"]
     with pytest.raises(ProvenanceError, match=f"{rule} unknown, now .*overwrite=True"):
         extract(photos, tmp_path / "out.h5")
+
+
+def test_auto_goes_on_as_the_file_was_begun(photos: Path, tmp_path: Path) -> None:
+    """What is fastest may have been measured otherwise since."""
+    extract(photos, tmp_path / "out.h5", image_list=["a.png"], precision="bf16", backend="torch", device="cpu")
+    assert extract(photos, tmp_path / "out.h5", device="cpu").done == 3
+    with h5py.File(tmp_path / "out.h5") as h5:
+        assert (h5.attrs["xfeat_precision"], h5.attrs["xfeat_backend"]) == ("bf16", "torch")
+    with pytest.raises(ProvenanceError, match="precision bf16, now fp32"):
+        extract(photos, tmp_path / "out.h5", device="cpu", precision="fp32")
+
+
+def test_auto_does_not_mean_what_cannot_run_here(photos: Path, tmp_path: Path) -> None:
+    extract(photos, tmp_path / "out.h5", precision="fp32", backend="torch", device="cpu")
+    with h5py.File(tmp_path / "out.h5", "r+") as h5:
+        h5.attrs["xfeat_backend"] = "abacus"
+    with pytest.raises(ProvenanceError, match="backend abacus, now"):
+        extract(photos, tmp_path / "out.h5", device="cpu", precision="fp32")
 
 
 def test_a_changed_image_is_refused_but_a_touched_one_is_not(photos: Path, tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import torch
 
 from xfeat_cli.config import Backend, Precision
 from xfeat_cli.errors import UsageError, WeightsError
-from xfeat_cli.machine import devices
-from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_precision
+from xfeat_cli.machine.devices import resolve_device, resolve_precision
 from xfeat_cli.model import openvino_network
 from xfeat_cli.model.backends import resolve_backend
 from xfeat_cli.model.network import Refiner, XFeatNetwork
@@ -111,18 +110,6 @@ def test_precision() -> None:
         resolve_precision(Precision.FP16, CPU)
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_a_network_runs_in_bf16_by_itself_only_where_that_is_native(
-    native: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(devices, "multiplies_bf16", lambda: native)
-    assert network_precision(Precision.AUTO, CPU) is (Precision.BF16 if native else Precision.FP32)
-    assert network_precision(Precision.FP32, CPU) is Precision.FP32
-    assert network_precision(Precision.AUTO, torch.device("cuda")) is Precision.FP16
-    assert network_precision(Precision.AUTO, torch.device("mps")) is Precision.FP32
-    assert resolve_precision(Precision.AUTO, CPU) is Precision.FP32  # of matching
-
-
 @pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize("bf16", [True, False])
 def test_openvino_is_used_where_it_can_compute_what_is_asked_for(
@@ -143,3 +130,12 @@ def test_openvino_is_used_where_it_can_compute_what_is_asked_for(
     assert resolve_backend(Backend.AUTO, cuda, Precision.FP16) is Backend.TORCH
     with pytest.raises(UsageError, match="device=cpu"):
         resolve_backend(Backend.OPENVINO, cuda, Precision.FP16)
+
+
+def test_the_same_network_is_made_once_and_another_anew() -> None:
+    torch.manual_seed(3)
+    one, other = _weights(XFeatNetwork()), _weights(XFeatNetwork())
+    first, again = (Runtime(one, "cpu", Precision.FP32, Backend.TORCH) for _ in range(2))
+    assert first._network is again._network
+    assert Runtime(other, "cpu", Precision.FP32, Backend.TORCH)._network is not first._network
+    assert Runtime(one, "cpu", Precision.BF16, Backend.TORCH)._network is not first._network

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xfeat_cli.benchmark.accuracy import Agreement, agreement
+from xfeat_cli.benchmark.alternatives import alternatives
 from xfeat_cli.benchmark.baseline import Baseline
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
 from xfeat_cli.benchmark.machine import match_gflop, network_gflop, refine_gflop, semi_dense_gflop
@@ -25,13 +26,14 @@ from xfeat_cli.images import ImageFile, Photo, find_images, read_photo
 from xfeat_cli.jobs import extract as extract_job
 from xfeat_cli.jobs import match as match_job
 from xfeat_cli.jobs.matchers import nearest as nearest_matcher
-from xfeat_cli.machine.devices import network_precision, resolve_device, resolve_devices, resolve_precision, workers
+from xfeat_cli.machine.devices import resolve_device, resolve_devices, resolve_precision, workers
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order
 from xfeat_cli.matching.nearest import mutual_nearest, nearest_of_pairs, normalised
 from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import decode, weights
-from xfeat_cli.model.backends import DTYPES, resolve_backend
+from xfeat_cli.model.backends import DTYPES
+from xfeat_cli.model.calibration import choose
 from xfeat_cli.model.network import DESCRIPTOR_DIM
 from xfeat_cli.model.refiner import BlockedRefiner
 from xfeat_cli.model.runtime import Runtime
@@ -59,6 +61,7 @@ class Case:
 
     agreement: of the default path with itself in fp32 in torch. split: time by stage (s) of one more run of the default
     path, of a worker where several share the work. precision: in which the default path computes; None = the network's.
+    alternatives: other programs for one item, by name.
     """
 
     name: Measurement
@@ -69,6 +72,7 @@ class Case:
     agreement: Callable[[], Agreement] | None = None
     split: Callable[[], dict[str, float]] | None = None
     precision: Precision | None = None
+    alternatives: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 class Cases:
@@ -79,8 +83,8 @@ class Cases:
         self._images = images
         self._folder = folder
         self.device = resolve_device(config.device)
-        self.precision = network_precision(config.precision, self.device)
-        self.backend = resolve_backend(config.backend, self.device, self.precision)
+        way = choose(self._weights, self.device, config.precision, config.backend)
+        self.precision, self.backend = way.precision, way.backend
         self._options: dict[str, Any] = {
             "weights": config.weights, "device": config.device, "precision": config.precision,
             "backend": config.backend, "resize": config.resize, "grids": config.grids
@@ -146,7 +150,11 @@ class Cases:
         def same() -> Agreement:
             return agreement(xfeat.detect_photos([photo])[0], exact.detect_photos([photo])[0])
 
-        return Case(name, lambda: [reference() for _ in range(items)], run, gflop, items, same)
+        others: dict[str, Callable[[], Any]] = {}
+        if name is Measurement.SPARSE_1200X800:
+            ours = xfeat.config
+            others = alternatives(self._weights, gray, ours.features_per_image, ours.detection_threshold)
+        return Case(name, lambda: [reference() for _ in range(items)], run, gflop, items, same, alternatives=others)
 
     def _items(self, batch_size: int) -> int:
         """Images of a run: a batch of a GPU, or some for each core."""

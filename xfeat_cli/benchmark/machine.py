@@ -14,6 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from xfeat_cli.config import Precision
+from xfeat_cli.machine.processor import processor_name
 from xfeat_cli.model.backends import DTYPES
 from xfeat_cli.model.decode import semi_dense_sizes
 from xfeat_cli.model.network import DESCRIPTOR_DIM, STRIDE, Refiner, XFeatNetwork
@@ -62,7 +63,7 @@ def peak_memory_mb() -> float:
 def describe(device: torch.device, precision: Precision) -> dict[str, str | int | float]:
     """The `machine` of the report."""
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         "type": device.type,
         "threads": torch.get_num_threads(),
         "precision": precision.value,
@@ -97,13 +98,3 @@ def match_gflop(count0: int, count1: int) -> float:
 def refine_gflop(matches: int) -> float:
     """The work of refining that many matches at one end."""
     return 2e-9 * matches * sum(p.numel() for p in Refiner().parameters() if p.ndim == 2)
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

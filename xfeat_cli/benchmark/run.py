@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
 import torch
@@ -14,7 +15,7 @@ import torch
 from xfeat_cli.benchmark.cases import Case, Cases
 from xfeat_cli.benchmark.config import BenchConfig
 from xfeat_cli.benchmark.machine import ceiling_gflops, describe, synchronise
-from xfeat_cli.benchmark.report import BenchReport, Result
+from xfeat_cli.benchmark.report import Alternative, BenchReport, Result
 from xfeat_cli.benchmark.timing import interleaved
 from xfeat_cli.errors import UsageError
 from xfeat_cli.images import ImageFile, find_images
@@ -61,10 +62,19 @@ def _measure(case: Case, cases: Cases, config: BenchConfig, report: BenchReport)
     share = case.gflop / (each.default_ms / 1e3) / ceiling
     report.results.append(Result(name, each.reference_ms, each.default_ms, each.ratio, share))
     report.runs[name] = timing.runs
+    for other, function in case.alternatives.items():
+        timing = interleaved(partial(_repeated, function, case.items), case.default, config.seconds, config.runs, wait)
+        each = timing.per(case.items)
+        report.alternatives.append(Alternative(other, each.reference_ms, each.default_ms, each.ratio))
     if case.agreement is not None:
         report.agreement[name] = case.agreement()
     if case.split is not None:
         report.split[name] = case.split()
+
+
+def _repeated(function: Callable[[], Any], times: int) -> None:
+    for _ in range(times):
+        function()
 
 
 def _images(config: BenchConfig, folder: Path, progress: Callable[[str], None]) -> list[ImageFile]:

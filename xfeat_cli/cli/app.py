@@ -21,6 +21,7 @@ from xfeat_cli.cli import (
     eval_sift,
     eval_warps,
     evaluate,
+    export_model,
     extract,
     inspect,
     interrupts,
@@ -29,8 +30,10 @@ from xfeat_cli.cli import (
     pair_kinds,
     pairs,
     refine,
+    report,
     sfm,
     train,
+    view,
     weights,
 )
 from xfeat_cli.cli.help import App
@@ -55,7 +58,10 @@ app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
 app.command("train")(train.train)
+app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
+app.command("view")(view.view)
+app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
@@ -69,19 +75,35 @@ app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")
 
 
-def _print_version(value: bool) -> None:
-    if value:
-        typer.echo(f"xfeat {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --version: also say what computes on this machine.")
     ] = False,
 ) -> None:
-    pass
+    if version:
+        typer.echo(f"xfeat {__version__}")
+        if verbose:
+            _print_libraries()
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.fail("give a command; `xfeat --help` lists them")
+
+
+def _print_libraries() -> None:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    from xfeat_cli.native.library import level
+
+    typer.echo(f"native library: {level()}")
+    for package in ("torch", "openvino", "opencv-python", "pycolmap"):
+        try:
+            typer.echo(f"{package}: {version_of(package)}")
+        except PackageNotFoundError:
+            typer.echo(f"{package}: not installed")
 
 
 def main() -> None:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _DEFAULT = BenchConfig()
 
+_LEGEND = (
+    "ms for one image or pair, medians; ceiling: share of what a matrix product reaches; as fp32: keypoints or matches "
+    "that float32 in torch finds too, and the cosine of their descriptors"
+)
+
 app = App(invoke_without_command=True)
 app.command("growth")(growth)
 
@@ -61,12 +66,20 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.png", help="Also draw the ratios as a bar chart.")
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Measure instead which precision and library are fastest on this CPU, and let `auto` mean them.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for programs.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Time the default path against the authors' way (eager fp32, one image at a time), in turns, medians.
 
-    The last column is the share of what a large matrix product reaches on this machine in the same precision.
+    The share of the ceiling is that of what a large matrix product reaches on this machine in the same precision. With
+    sparse_1200x800 go OpenCV's SIFT and, if kornia is installed, kornia's XFeat.
 
     Examples:
 
@@ -74,9 +87,14 @@ def bench(
 
       xfeat bench --images photos/ --only extract_folder --json
 
+      xfeat bench --calibrate
+
       xfeat bench growth --plot growth.png
     """
     if context.invoked_subcommand is not None:
+        return
+    if calibrate:
+        _calibrate(weights, as_json)
         return
     from xfeat_cli.benchmark.run import bench as run
 
@@ -105,21 +123,40 @@ def bench(
         save_chart(report, plot)
 
 
+def _calibrate(weights: str, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from xfeat_cli.model import calibration
+    from xfeat_cli.model.weights import load
+
+    timings = calibration.calibrate(load(weights))
+    chosen = calibration.fastest_of_all(timings)
+    if as_json:
+        typer.echo(json.dumps({"milliseconds": timings, "chosen": str(chosen)}))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("precision, library")
+    table.add_column("ms of a core for 640x480", justify="right")
+    table.add_column("")
+    for way, taken in timings.items():
+        table.add_row(way, f"{taken:.1f}", "auto" if way == str(chosen) else "")
+    Console().print(table)
+
+
 def _print_tables(report: BenchReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     machine = report.machine
-    title = (
+    console.print(
         f"{machine['device']}, {machine['threads']} threads, {machine['precision']}, {machine['backend']}, "
         f"ceiling {machine['ceiling_gflops']:,.0f} GFLOP/s"
     )
-    table = Table(
-        title=title, title_justify="left", caption="ms for one image or pair, medians", caption_justify="left"
-    )
-    table.add_column("measurement")
-    for column in ("reference ms", "default ms", "ratio", "of ceiling", "runs", "keypoints as fp32", "cosine"):
+    table = Table(box=None, pad_edge=False, caption=_LEGEND, caption_justify="left")
+    table.add_column("measurement", no_wrap=True)
+    for column in ("authors", "ours", "ratio", "ceiling", "runs", "as fp32", "cosine"):
         table.add_column(column, justify="right")
     for result in report.results:
         same = report.agreement.get(result.name)
@@ -134,6 +171,14 @@ def _print_tables(report: BenchReport) -> None:
             f"{same.cosine:.5f}" if same else "",
         )
     console.print(table)
+    if report.alternatives:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("instead", no_wrap=True)
+        for column in ("theirs", "ours", "ratio"):
+            table.add_column(column, justify="right")
+        for other in report.alternatives:
+            table.add_row(other.name, f"{other.alternative_ms:.1f}", f"{other.default_ms:.1f}", f"{other.ratio:.2f}")
+        console.print(table)
     for name, split in report.split.items():
         total = split["total"]
         parts = (f"{stage} {100 * taken / total:.0f} %" for stage, taken in split.items() if stage != "total")

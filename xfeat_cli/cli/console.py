@@ -108,6 +108,8 @@ class JobConsole:
         new = summary.done
         table.add_row(f"{self._unit}s", f"{new} done, {summary.skipped} already there, {len(summary.failures)} failed")
         table.add_row(self._counted, f"{summary.count:,}" + (f" ({summary.count / new:,.0f} each)" if new else ""))
+        if summary.turned:
+            table.add_row("turned", f"{summary.turned} {self._unit}s, to stand as those that show the same")
         rate = f", {new / summary.seconds:.1f} {self._unit}s/s" if new and summary.seconds else ""
         table.add_row("time", f"{summary.seconds:.1f} s{rate}")
         table.add_row("run on", f"{summary.device}, {summary.precision}")

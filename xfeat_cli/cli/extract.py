@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,14 +18,13 @@ from xfeat_cli.cli.options import (
     OverwriteOption,
     PrecisionOption,
     QuietOption,
+    RayOption,
     ShardOption,
     VerboseOption,
 )
-from xfeat_cli.config import Decoding, ExtractConfig, Mode
+from xfeat_cli.cli.scale import extract_runner
+from xfeat_cli.config import Decoding, ExtractConfig, Mode, Rotations
 from xfeat_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from xfeat_cli.jobs.progress import Summary
 
 _DEFAULT = ExtractConfig()
 _OUTPUT_SUFFIXES = (".h5", ".hdf5")
@@ -89,6 +86,15 @@ def extract(
             "stored image either way.",
         ),
     ] = _DEFAULT.upright,
+    rotations: Annotated[
+        Rotations,
+        typer.Option(
+            "--rotations",
+            help="Quarter turns tried for images that match no other as they stand: none, all for some of them, or "
+            "all for each.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = _DEFAULT.rotations,
     detection_threshold: Annotated[
         float,
         typer.Option(
@@ -127,6 +133,7 @@ def extract(
         typer.Option("--decoding", help="Ours, or the authors' with its known faults.", rich_help_panel=FEATURES),
     ] = _DEFAULT.decoding,
     shard: ShardOption = None,
+    ray: RayOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -153,7 +160,7 @@ def extract(
         from xfeat_cli.images import read_image_list
 
         listed = None if image_list is None else read_image_list(image_list)
-        run = _part(shard)
+        run = extract_runner(shard, ray)
 
         summary = run(
             images,
@@ -168,6 +175,7 @@ def extract(
             top_k=top_k,
             resize=resize,
             upright=upright,
+            rotations=rotations,
             detection_threshold=detection_threshold,
             grids=grids,
             batch_size=batch_size,
@@ -189,14 +197,3 @@ def _inputs_and_output(images: list[Path], output: Path | None) -> tuple[list[Pa
     if not images:
         raise UsageError("no photographs to extract from: name a folder or images before the output")
     return images, output or Path("out.h5")
-
-
-def _part(shard: str | None) -> Callable[..., Summary]:
-    """What does all of the work, or one part of it."""
-    if shard is None:
-        from xfeat_cli.jobs.extract import extract as whole
-
-        return whole
-    from xfeat_cli.scale.shards import Shard, extract_shard
-
-    return partial(extract_shard, shard=Shard.parse(shard))

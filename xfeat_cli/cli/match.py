@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,13 +16,12 @@ from xfeat_cli.cli.options import (
     OverwriteOption,
     PrecisionOption,
     QuietOption,
+    RayOption,
     ShardOption,
     VerboseOption,
 )
+from xfeat_cli.cli.scale import match_runner
 from xfeat_cli.config import MatchConfig, MatcherKind
-
-if TYPE_CHECKING:
-    from xfeat_cli.jobs.progress import Summary
 
 _DEFAULT = MatchConfig()
 
@@ -93,6 +90,7 @@ def match(
     device: DevicesOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     shard: ShardOption = None,
+    ray: RayOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -114,7 +112,7 @@ def match(
     """
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
     with interruptible(console, output):
-        run = _part(shard)
+        run = match_runner(shard, ray)
 
         summary = run(
             pairs,
@@ -132,14 +130,3 @@ def match(
             precision=precision,
         )
     raise typer.Exit(finish_part(console, summary, shard))
-
-
-def _part(shard: str | None) -> Callable[..., Summary]:
-    """What does all of the work, or one part of it."""
-    if shard is None:
-        from xfeat_cli.jobs.match import match as whole
-
-        return whole
-    from xfeat_cli.scale.shards import Shard, match_shard
-
-    return partial(match_shard, shard=Shard.parse(shard))

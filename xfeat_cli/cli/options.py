@@ -33,7 +33,7 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option(
         "--precision",
-        help="Arithmetic; auto = fp16 on CUDA, fp32 elsewhere, but bf16 for the network on a CPU that multiplies it.",
+        help="Arithmetic; auto = fp16 on CUDA, else fp32, but bf16 for the network on a CPU where that is much faster.",
         rich_help_panel=HARDWARE,
     ),
 ]
@@ -41,7 +41,7 @@ BackendOption = Annotated[
     Backend,
     typer.Option(
         "--backend",
-        help="Library that computes the network; auto = OpenVINO on a CPU if installed, else torch.",
+        help="Library that computes the network; auto = the fastest on this CPU of those installed, else torch.",
         rich_help_panel=HARDWARE,
     ),
 ]
@@ -77,6 +77,16 @@ ShardOption = Annotated[
         show_default=False,
         help="Do part I of N only, into the folder OUT.h5.pieces; `xfeat merge` joins the parts.",
         rich_help_panel=OUTPUT,
+    ),
+]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="local|ADDRESS",
+        show_default=False,
+        help="Do the work on all nodes of a Ray cluster; local = start Ray on this machine. Needs the extra [ray].",
+        rich_help_panel=HARDWARE,
     ),
 ]
 VerboseOption = Annotated[

@@ -30,8 +30,10 @@ from xfeat_cli.cli.options import (
     VerboseOption,
     camera_sharing,
 )
+from xfeat_cli.cli.sfm_report import write_report
 from xfeat_cli.cli.sfm_table import print_table
 from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode
+from xfeat_cli.errors import SfmError
 from xfeat_cli.pairing.config import PairConfig, PairKind
 from xfeat_cli.sfm.config import AggregateConfig, CameraConfig, MappingConfig, SfmConfig, VerificationConfig
 
@@ -79,6 +81,9 @@ def sfm(
     seed: SeedOption = _MAPPING.seed,
     device: DevicesOption = _EXTRACT.device,
     precision: PrecisionOption = _EXTRACT.precision,
+    with_report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write OUT_DIR/report/index.html at the end.")
+    ] = True,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -87,7 +92,8 @@ def sfm(
     """Reconstruct a folder of photographs: extract, pair, match, verify, map.
 
     OUT_DIR keeps every stage's file; the same command goes on where it stopped, and makes again only what new images
-    change. The model is OUT_DIR/sparse/0. Exit code 0: all good; 1: some images or pairs failed; 2: no reconstruction.
+    change. The model is OUT_DIR/sparse/0, and OUT_DIR/report/index.html
+    shows what came of it. Exit code 0: all good; 1: some images or pairs failed; 2: no reconstruction.
 
     Examples:
 
@@ -102,35 +108,37 @@ def sfm(
     with interruptible(progress.console, output):
         from xfeat_cli.jobs.sfm import reconstruct
 
-        summary = reconstruct(
-            images,
-            output,
-            SfmConfig(
-                ExtractConfig(
-                    mode=mode, weights=weights, top_k=top_k, resize=resize, device=device, precision=precision
-                ),
-                PairConfig(
-                    kinds=(pairs,),
-                    overlap=overlap,
-                    quadratic=quadratic,
-                    loop_closure=loop_closure,
-                    loop_period=loop_period,
-                    num=num,
-                ),
-                MatchConfig(matcher=matcher, device=device, precision=precision),
-                AggregateConfig(radius),
-                CameraConfig(camera_model, sharing),
-                VerificationConfig(threads, seed),
-                MappingConfig(mapper, refine_principal_point, threads, seed),
+        config = SfmConfig(
+            ExtractConfig(mode=mode, weights=weights, top_k=top_k, resize=resize, device=device, precision=precision),
+            PairConfig(
+                kinds=(pairs,),
+                overlap=overlap,
+                quadratic=quadratic,
+                loop_closure=loop_closure,
+                loop_period=loop_period,
+                num=num,
             ),
-            overwrite=overwrite,
-            listeners=progress.stage,
+            MatchConfig(matcher=matcher, device=device, precision=precision),
+            AggregateConfig(radius),
+            CameraConfig(camera_model, sharing),
+            VerificationConfig(threads, seed),
+            MappingConfig(mapper, refine_principal_point, threads, seed),
         )
+        summary = None
+        try:
+            summary = reconstruct(images, output, config, overwrite=overwrite, listeners=progress.stage)
+        except SfmError:
+            page = write_report(images, output, config, None) if with_report else None
+            if page is not None:
+                typer.echo(f"what there is, {page} shows", err=True)
+            raise
         progress.console.close()
+        page = write_report(images, output, config, summary) if with_report else None
     if as_json:
-        typer.echo(json.dumps({"summary": True, **asdict(summary)}))
+        typer.echo(json.dumps({"summary": True, **asdict(summary), "report": page}))
     elif not quiet:
         print_table(summary)
+        typer.echo(f"next: open {page}" if page is not None else f"next: xfeat report {output}", err=True)
     raise typer.Exit(1 if summary.problems else 0)
 
 

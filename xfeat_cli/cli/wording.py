@@ -6,11 +6,12 @@ import re
 from dataclasses import fields
 
 from xfeat_cli.config import ExtractConfig, MatchConfig
+from xfeat_cli.export.config import ExportConfig
 from xfeat_cli.training.config import TrainConfig
 
 _NAMES = {
-    *("allow_missing", "features", "images", "overwrite", "shard"),
-    *(field.name for config in (ExtractConfig, MatchConfig, TrainConfig) for field in fields(config)),
+    *("allow_missing", "features", "images", "overwrite", "ray", "shard"),
+    *(field.name for config in (ExportConfig, ExtractConfig, MatchConfig, TrainConfig) for field in fields(config)),
 }
 _PARAMETER = re.compile(rf"(?<![\w./=-])({'|'.join(sorted(_NAMES))})=(True\b|None\b|(?=\S))")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from xfeat_cli.alignment import align
 from xfeat_cli.cameras import load_cameras
 from xfeat_cli.errors import UsageError
 from xfeat_cli.sfm.reconstruction import read_model
@@ -36,19 +37,6 @@ class SfmScore:
     points: int
     mean_track_length: float
     reprojection_px: float
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """x ↦ scale · rotation @ x + translation."""
-
-    scale: float
-    rotation: Float64Array
-    translation: Float64Array
-
-    def apply(self, points: Float64Array) -> Float64Array:
-        """Move points (N, 3)."""
-        return self.scale * points @ self.rotation.T + self.translation
 
 
 def score_model(model: Path, cameras: Path) -> SfmScore:
@@ -89,17 +77,6 @@ def pose_errors(poses: Float64Array, truth: Float64Array) -> tuple[Float64Array,
     position = np.linalg.norm(similarity.apply(_centres(poses)) - _centres(truth), axis=1)
     in_truth_frame = poses[:, :, :3] @ similarity.rotation.T
     return _angles_deg(in_truth_frame @ truth[:, :, :3].swapaxes(1, 2)), position
-
-
-def align(source: Float64Array, target: Float64Array) -> Similarity:
-    """The similarity that brings source (N, 3) nearest to target (N, 3) in least squares (Umeyama, 1991)."""
-    source_mean, target_mean = source.mean(0), target.mean(0)
-    centred = source - source_mean
-    u, spread, vt = np.linalg.svd((target - target_mean).T @ centred)
-    signs = np.array([1, 1, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    rotation = u * signs @ vt
-    scale = float((spread * signs).sum() / max((centred**2).sum(), np.finfo(float).tiny))
-    return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
 
 
 def _centres(poses: Float64Array) -> Float64Array:

@@ -7,31 +7,37 @@ gathers batches of images of one size, and each batch goes to a GPU that is free
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import torch
 
-from xfeat_cli.config import ExtractConfig, Mode
-from xfeat_cli.coordinates import upright_size
+from xfeat_cli.config import Backend, ExtractConfig, Mode, Precision, Rotations
+from xfeat_cli.coordinates import turned, upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.files import warn_once
-from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, image_root, read_photo
+from xfeat_cli.images import ImageFile, Photo, file_digest, find_images, image_root, read_photo, turned_to
 from xfeat_cli.jobs import folders
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
+from xfeat_cli.jobs.rotation import TurnFinder
 from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.devices import resolve_devices
 from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.machine.threads import in_order
+from xfeat_cli.model.backends import BACKENDS
 from xfeat_cli.photo_names import walk
-from xfeat_cli.store.layout import features_entry
+from xfeat_cli.store.layout import features_entry, partial_path
+from xfeat_cli.store.reader import FeaturesReader, begun_with
 from xfeat_cli.store.writer import Store
 from xfeat_cli.types import Features
 from xfeat_cli.xfeat import XFeat
+
+Read = Callable[[ImageFile], Photo]
 
 
 def extract(
@@ -83,11 +89,14 @@ def extract(
     if mask_folder is not None:
         _check_masks(mask_folder, files, root)
     devices = resolve_devices(config.device)
+    if not overwrite:
+        config = _as_begun(config, devices[0], begun_with(output))
     extractors = [XFeat(config, device=str(device)) for device in dict.fromkeys(devices)]
     xfeat = extractors[0]
     summary = Summary(str(output), device=",".join(map(str, devices)), precision=xfeat.runtime.precision.value)
     tally = Tally(summary, listener)
     kind = "features" if xfeat.config.mode is Mode.SPARSE else "semi-dense features"
+    was_unfinished = partial_path(output).exists()
     provenance, inputs = _provenance(xfeat, mask_folder), [*given, *(file.path for file in files)]
     remembered = {"images": str(root.resolve())}
     with Store.open(output, kind, provenance, overwrite=overwrite, inputs=inputs, remembered=remembered) as store:
@@ -101,14 +110,38 @@ def extract(
             tally.add(Report(file.name, Status.SKIPPED))
         on_cpu = xfeat.runtime.device.type == "cpu"
         detect = _detected_by_workers if on_cpu else _detected_in_batches
-        detected = detect(todo, extractors, mask_folder, workers or default_workers(on_cpu), tally)
+        workers = workers or default_workers(on_cpu)
+        read = partial(read_photo, longest=config.resize, masks=mask_folder, upright=config.upright)
+        detected = detect(todo, extractors, read, workers, tally)
         with Writer() as writer, closing(detected):
             for photo, features in detected:
                 writer.put(lambda photo=photo, features=features: _write(store, photo, features))  # type: ignore[misc]
                 tally.add(_report(photo, features))
+        if config.rotations is not Rotations.NONE and (todo or was_unfinished):
+            store.commit()
+            turner = _Turner(store, files, extractors[0], read, workers)
+            summary.turned = turner.turn(settled={file.name for file in skipped})
         conclude(store, summary)
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _as_begun(config: ExtractConfig, device: torch.device, begun: dict[str, Any]) -> ExtractConfig:
+    """On a CPU, `auto` for a file that is there already means what it was begun with, where that still runs: what is
+    fastest may be measured otherwise from one day to another."""
+    if device.type != "cpu":
+        return config
+    try:
+        precision, backend = Precision(begun.get("xfeat_precision")), Backend(begun.get("xfeat_backend"))
+    except ValueError:
+        return config
+    if config.precision is not Precision.AUTO:
+        precision = config.precision
+    if config.backend is not Backend.AUTO:
+        backend = config.backend
+    if precision is Precision.FP16 or BACKENDS[backend].refusal(device, precision):
+        return config
+    return replace(config, precision=precision, backend=backend)
 
 
 def default_workers(on_cpu: bool) -> int:
@@ -149,6 +182,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "resize": config.resize,
         "reduction": "dct, area unrounded",  # what reduces an image to that size
         "upright": "yes" if config.upright else "no",
+        "rotations": config.rotations.value,
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
         "masks": "yes" if masks else "no",
@@ -209,13 +243,13 @@ def _has_changed(file: ImageFile, attributes: dict[str, Any], masks: Path | None
 
 
 def _detected_by_workers(
-    files: list[ImageFile], extractors: list[XFeat], masks: Path | None, workers: int, tally: Tally
+    files: list[ImageFile], extractors: list[XFeat], read: Read, workers: int, tally: Tally
 ) -> Generator[tuple[Photo, Features], None, None]:
     """On a CPU, which is one extractor's whatever the number of workers."""
     (xfeat,) = extractors
 
     def work(file: ImageFile) -> tuple[Photo, Features]:
-        photo = read_photo(file, xfeat.config.resize, masks, upright=xfeat.config.upright)
+        photo = read(file)
         return photo, xfeat.detect_photos([photo])[0]
 
     for file, future in in_order(work, files, workers):
@@ -226,7 +260,7 @@ def _detected_by_workers(
 
 
 def _detected_in_batches(
-    files: list[ImageFile], extractors: list[XFeat], masks: Path | None, workers: int, tally: Tally
+    files: list[ImageFile], extractors: list[XFeat], read: Read, workers: int, tally: Tally
 ) -> Generator[tuple[Photo, Features], None, None]:
     """Decode ahead on threads, deal batches to the extractors; in the batches' order, whichever is done first."""
     free: SimpleQueue[XFeat] = SimpleQueue()
@@ -240,7 +274,7 @@ def _detected_in_batches(
         finally:
             free.put(xfeat)
 
-    photos = _photos(files, extractors[0].config, masks, workers, tally)
+    photos = _photos(files, read, workers, tally)
     batches = _batches(photos, min(xfeat.batch_size for xfeat in extractors))
     with closing(in_order(work, batches, len(extractors))) as done, closing(photos):
         for batch, future in done:
@@ -274,19 +308,59 @@ def _detect(photos: list[Photo], xfeat: XFeat) -> list[Features | ImageError]:
         return [found for photo in photos for found in _detect([photo], xfeat)]
 
 
-def _photos(
-    files: list[ImageFile], config: ExtractConfig, masks: Path | None, workers: int, tally: Tally
-) -> Generator[Photo, None, None]:
+def _photos(files: list[ImageFile], read: Read, workers: int, tally: Tally) -> Generator[Photo, None, None]:
     """Decoded photographs in the files' order, at most a few ahead."""
-
-    def work(file: ImageFile) -> Photo:
-        return read_photo(file, config.resize, masks, upright=config.upright)
-
-    for file, future in in_order(work, files, workers):
+    for file, future in in_order(read, files, workers):
         try:
             yield future.result()
         except ImageError as error:
             tally.add(Report(file.name, Status.FAILED, error=str(error)))
+
+
+class _Turner:
+    """Turns the photographs of a store so that those that show the same match, and extracts these again."""
+
+    def __init__(self, store: Store, files: list[ImageFile], xfeat: XFeat, read: Read, workers: int) -> None:
+        self._store = store
+        self._files = {file.name: file for file in files if file.name in store}
+        self._xfeat = xfeat
+        self._quick = xfeat.with_options(grids=1)
+        self._read = read
+        self._workers = workers if xfeat.runtime.device.type == "cpu" else 1
+
+    def turn(self, settled: set[str]) -> int:
+        """How many photographs were turned. settled: names of those that should rather stay as they are."""
+        if len(self._files) < 2:
+            return 0
+        config = self._xfeat.config
+        min_cossim = self._xfeat.runtime.info.min_cossim if config.mode is Mode.SPARSE else -1.0
+        thorough = config.rotations is Rotations.ALL
+        with FeaturesReader(partial_path(self._store.path)) as reader:
+            finder = TurnFinder(reader, self._look, min_cossim, thorough=thorough, workers=self._workers)
+            found = finder.find(settled | self._store.names() - self._files.keys())
+        todo = [(self._files[name], quarters) for name, quarters in found.items() if name in self._files]
+        count = 0
+        for _, future in in_order(lambda item: self._extract(*item), todo, self._workers):
+            with suppress(ImageError):  # it was read a moment ago, and stays as it was then
+                _write(self._store, *future.result())
+                count += 1
+        return count
+
+    def _look(self, name: str) -> Iterator[Features]:
+        """The features of one grid, which are enough to tell."""
+        if name not in self._files:
+            return
+        with suppress(ImageError):  # it was read a moment ago
+            photo = self._read(self._files[name])
+            for quarters in (1, 2, 3):
+                yield self._quick.detect_photos([turned_to(photo, self._turned(name, quarters))])[0]
+
+    def _turned(self, name: str, quarters: int) -> int:
+        return turned(self._store.attributes(name)["orientation"], quarters)
+
+    def _extract(self, file: ImageFile, quarters: int) -> tuple[Photo, Features]:
+        photo = turned_to(self._read(file), self._turned(file.name, quarters))
+        return photo, self._xfeat.detect_photos([photo])[0]
 
 
 def _write(store: Store, photo: Photo, features: Features) -> None:

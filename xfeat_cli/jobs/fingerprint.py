@@ -18,6 +18,13 @@ def of_options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> str:
     return hashlib.blake2b(_options(reader), digest_size=_BYTES).hexdigest()
 
 
+def of_image(reader: FeaturesReader, name: str) -> str:
+    """Of what an image was, and how it was turned, when its features were made; empty for features of other tools."""
+    attributes = reader.entry_attributes(name)
+    digest, orientation = attributes.get("image_digest", ""), attributes.get("orientation", 1)
+    return f"{digest}" if orientation == 1 else f"{digest} {orientation}"
+
+
 def of_content(reader: KeypointsReader | MatchesReader) -> str:
     """The digest of the options and of each entry's name and attributes, which say what it was made of."""
     digest = hashlib.blake2b(_options(reader), digest_size=_BYTES)

@@ -11,6 +11,7 @@ from typing import Any
 
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError
+from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.matchers import MATCHERS
 from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
 from xfeat_cli.jobs.ordering import in_squares
@@ -152,7 +153,7 @@ def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tupl
         done.append(pair)
         attributes = store.attributes(pair_name(*names))
         for i, name in enumerate(names):
-            if attributes.get(f"digest{i}") != _digest(reader, name):
+            if attributes.get(f"digest{i}") != fingerprint.of_image(reader, name):
                 raise ProvenanceError(
                     f"{store.path} holds matches of another version of {name}; use overwrite=True to start again"
                 )
@@ -173,17 +174,12 @@ def _renew(pairs: list[Pair], store: Store, reader: FeaturesReader, summary: Sum
 
 def _has_changed(names: Pair, entry: str, store: Store, reader: FeaturesReader) -> bool:
     attributes = store.attributes(entry)
-    return any(attributes.get(f"digest{i}") != _digest(reader, name) for i, name in enumerate(names))
+    return any(attributes.get(f"digest{i}") != fingerprint.of_image(reader, name) for i, name in enumerate(names))
 
 
 def in_reading_order(pairs: list[Pair]) -> list[Pair]:
     """In squares of so few images that all of them stay in memory: each is read once a square, not once a pair."""
     return in_squares(pairs, SHARED_IMAGES // 2)
-
-
-def _digest(reader: FeaturesReader, name: str) -> str:
-    """What the image was when its features were made; empty for features of other tools."""
-    return str(reader.entry_attributes(name).get("image_digest", ""))
 
 
 def _names(pair: Pair) -> dict[str, str]:

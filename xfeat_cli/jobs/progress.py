@@ -36,6 +36,7 @@ class Listener(Protocol):
 class Summary:
     """What a job did. count: keypoints or matches in all new entries; skipped: already in the output.
 
+    turned: photographs that the network saw turned by a quarter, a half or three quarters, for the sake of the others.
     removed, renewed: entries of an earlier run whose images are gone, or have changed, where the job was to renew them.
     """
 
@@ -44,6 +45,7 @@ class Summary:
     done: int = 0
     skipped: int = 0
     count: int = 0
+    turned: int = 0
     seconds: float = 0.0
     device: str = ""
     precision: str = ""

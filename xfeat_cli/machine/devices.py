@@ -6,7 +6,6 @@ import torch
 
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError
-from xfeat_cli.machine.processor import multiplies_bf16
 
 _KINDS = ("cpu", "cuda", "mps")
 
@@ -39,13 +38,6 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     if precision is Precision.FP16 and device.type == "cpu":
         raise UsageError("precision=fp16 needs a GPU; on a CPU use bf16 or fp32")
     return precision
-
-
-def network_precision(precision: Precision, device: torch.device) -> Precision:
-    """As `resolve_precision`, but auto → bf16 on a CPU that multiplies it. Raises UsageError."""
-    if precision is Precision.AUTO and device.type == "cpu" and multiplies_bf16():
-        return Precision.BF16
-    return resolve_precision(precision, device)
 
 
 def resolve_devices(names: str) -> tuple[torch.device, ...]:

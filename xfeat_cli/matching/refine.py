@@ -56,8 +56,12 @@ def _move(features: Features, index: np.ndarray, logits: Tensor, labels: Labels)
     assert features.scales is not None
     offsets, confidence = (part.cpu().numpy() for part in labels.decode(logits))
     offsets = np.stack(offset_from_upright(offsets[:, 0], offsets[:, 1], features.orientation), 1)
-    share = 0.5 if labels is CENTRE else 1.0
-    return features.keypoints[index] + share * offsets * features.scales[index, None], confidence
+    return features.keypoints[index] + share(labels) * offsets * features.scales[index, None], confidence
+
+
+def share(labels: Labels) -> float:
+    """The part of a refiner's answer that each end of a match moves by."""
+    return 0.5 if labels is CENTRE else 1.0
 
 
 def _inside(points: FloatArray, size: tuple[int, int]) -> np.ndarray:

@@ -49,7 +49,8 @@ class Labels:
         mean = (along * position).sum(2)
         if self.prior_variance is None:
             return mean, weights.amax(1)
-        between = (mean - self.first).frac()
+        steps = mean - self.first
+        between = steps - steps.floor()
         # What an offset between two labels adds, since its target is both.
         variance = ((along * position**2).sum(2) - mean**2 - between * (1 - between)).clamp_min(0)
         offsets = mean / (1 - variance / self.prior_variance).clamp_min(_LEAST_KNOWN)

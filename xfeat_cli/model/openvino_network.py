@@ -33,6 +33,9 @@ _FIRST_USE = threading.Lock()
 _WORTH_COMPILING = 8
 """Images of a shape before it gets a graph of its own."""
 
+_SHAPES_AT_ONCE = 2
+"""Shapes, of each set of outputs, that get one at once."""
+
 _SHAPES_KEPT = 4
 """Each holds some 60 MB at 1200×800."""
 
@@ -49,10 +52,11 @@ def is_installed() -> bool:
 
 def runs_bf16() -> bool:
     """Whether OpenVINO multiplies bfloat16 on this processor, rather than fall back to float32 in silence."""
-    return "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _openvino() -> Any:
+def library() -> Any:
+    """The OpenVINO package, loaded once, whichever thread asks first."""
     with _FIRST_USE:
         return _loaded()
 
@@ -94,7 +98,7 @@ class OpenVinoNetwork:
         self._end_of_blocks = of_blocks[-1]
         named_ends = zip(_HEADS, ends(network), strict=True)
         self._ends = {name: head[last:] for name, (head, last) in named_ends} if bf16 else {}
-        core = _openvino().Core()
+        core = library().Core()
 
         def compiled(names: tuple[str, ...], shape: tuple[int, ...] | None) -> Any:
             model = _model(network, list(of_blocks)[:-1], names, shape, with_ends=not bf16)
@@ -134,10 +138,11 @@ class OpenVinoNetwork:
 
 
 class Graphs:
-    """Compiled graphs: one of each set of outputs for images of any shape, and of the shapes that come often their own.
+    """Compiled graphs: of the first shapes and of those that come often their own, and one for images of any shape.
 
     One of a fixed shape takes two thirds of the time, and gives the same bits; it costs memory, and as much time to
-    compile as `_WORTH_COMPILING` images gain. Threads may share this.
+    compile as `_WORTH_COMPILING` images gain. Most folders hold photographs of one size, upright or lying, and need no
+    other. Threads may share this.
 
     compiled: (names of the outputs, image shape or None for any) → the graph.
     """
@@ -157,8 +162,10 @@ class Graphs:
                 self._of_one_shape.move_to_end(key)
                 return self._of_one_shape[key]
             self._uses[key] += 1
-            if self._uses[key] <= _WORTH_COMPILING:
-                if names not in self._of_any_shape:
+            others = sum(kept == names for kept, _ in self._of_one_shape)
+            is_general = names in self._of_any_shape
+            if (is_general or others >= _SHAPES_AT_ONCE) and self._uses[key] <= _WORTH_COMPILING:
+                if not is_general:
                     self._of_any_shape[names] = self._compile(names, None)
                 return self._of_any_shape[names]
             del self._uses[key]
@@ -176,7 +183,7 @@ def _model(
     with_ends: bool,
 ) -> Any:
     """For images of one shape or any: the named heads, channels last. Without `ends`, what goes into them instead."""
-    openvino = _openvino()
+    openvino = library()
     ops = openvino.opset13
     image = ops.parameter(list(shape or (-1, 1, -1, -1)), np.float32)
 
@@ -198,7 +205,7 @@ def _model(
 
 def _fused(image: Any, network: XFeatNetwork) -> Any:
     """What goes into the network's fusion block: all scales, added."""
-    ops = _openvino().opset13
+    ops = library().opset13
     skip = ops.avg_pool(image, [_SKIP] * 2, [0, 0], [0, 0], [_SKIP] * 2, True)
     half = _layers(ops.add(_layers(image, network.block1), _layers(skip, [network.skip1[1]])), network.block2)
     eighth = _layers(half, network.block3)
@@ -208,7 +215,7 @@ def _fused(image: Any, network: XFeatNetwork) -> Any:
 
 
 def _layers(x: Any, layers: Iterable[nn.Module]) -> Any:
-    ops = _openvino().opset13
+    ops = library().opset13
     for layer in layers:
         if isinstance(layer, BasicLayer):
             x = ops.relu(_convolution(x, layer.layer[0]))
@@ -220,7 +227,7 @@ def _layers(x: Any, layers: Iterable[nn.Module]) -> Any:
 
 
 def _convolution(x: Any, layer: nn.Module) -> Any:
-    ops = _openvino().opset13
+    ops = library().opset13
     assert isinstance(layer, nn.Conv2d)
     assert layer.bias is not None
     weight, bias = layer.weight.numpy(), layer.bias.numpy()[:, None, None]
@@ -229,7 +236,7 @@ def _convolution(x: Any, layer: nn.Module) -> Any:
 
 
 def _enlarged(x: Any, factor: int) -> Any:
-    return _openvino().opset13.interpolate(
+    return library().opset13.interpolate(
         x,
         np.array([factor, factor], np.float32),
         "linear_onnx",

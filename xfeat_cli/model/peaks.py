@@ -50,7 +50,7 @@ def _peaks(
     heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float, allowed: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     index, scores = _find(heatmap, reliability, top_k, threshold, allowed)
-    points, first_of_equals = _locate(heatmap, index)
+    points, first_of_equals = locate(heatmap, index)
     return points, scores, (scores > 0) & first_of_equals
 
 
@@ -95,7 +95,7 @@ def _find_on_cpu(
 
 
 def _locate_on_cpu(heat: Array, index: Array) -> tuple[Array, Array]:
-    """As `_locate`, for one image: positions (K, 2), and whether a peak is the first of equal neighbours (K,)."""
+    """As `locate`, for one image: positions (K, 2), and whether a peak is the first of equal neighbours (K,)."""
     height, width = heat.shape
     y, x = np.divmod(index, width)
     # A peak is a column, so that sums over its neighbours run along rows. What lies outside is seen to below.
@@ -106,7 +106,7 @@ def _locate_on_cpu(heat: Array, index: Array) -> tuple[Array, Array]:
     room = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
     at_edge = np.flatnonzero(room < SUPPRESSION_RADIUS)
     if len(at_edge):
-        places, first_there = _locate(torch.from_numpy(heat)[None], torch.from_numpy(index[at_edge])[None])
+        places, first_there = locate(torch.from_numpy(heat)[None], torch.from_numpy(index[at_edge])[None])
         points[:, at_edge], first[at_edge] = places[0].numpy().T, first_there[0].numpy()
     return points.T, first
 
@@ -147,7 +147,7 @@ def best_first(scores: Tensor, count: int) -> Tensor:
     return 0xFFFFFFFF - (keys.topk(min(count, keys.shape[1])).values & 0xFFFFFFFF)
 
 
-def _locate(heatmap: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def locate(heatmap: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Sub-pixel position (B, K, 2) of the peaks, and whether a peak is the first of equal neighbours (B, K).
 
     The position is the centroid of the heatmap around the peak. At the image's edge only those neighbours count whose

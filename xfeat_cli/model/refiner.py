@@ -39,7 +39,8 @@ class BlockedRefiner:
         self._device = device
         self._dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
         self._layers = [
-            (layer.weight.to(device, self._dtype), layer.bias.to(device, self._dtype)) for layer in _folded(weights)
+            (layer.weight.to(device, self._dtype), layer.bias.to(device, self._dtype))
+            for layer in folded_layers(weights)
         ]
 
     @torch.inference_mode()
@@ -56,7 +57,7 @@ class BlockedRefiner:
         return F.linear(hidden, *self._layers[-1]).float()
 
 
-def _folded(weights: Weights) -> list[nn.Linear]:
+def folded_layers(weights: Weights) -> list[nn.Linear]:
     """The refiner's linear layers, on the CPU, each with the batch norm behind it; a ReLU stands between them."""
     refiner = Refiner()
     refiner.load_state_dict(weights.state, strict=False)

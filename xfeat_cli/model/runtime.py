@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +11,10 @@ import torch
 from torch import Tensor
 
 from xfeat_cli.config import Backend, Precision
-from xfeat_cli.machine.devices import network_precision, resolve_device
+from xfeat_cli.machine.devices import resolve_device
 from xfeat_cli.machine.memory import keep_freed_memory
-from xfeat_cli.model.backends import BACKENDS, resolve_backend
+from xfeat_cli.model.backends import BACKENDS, NetworkRunner
+from xfeat_cli.model.calibration import Way, choose
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner, require_refiner
 from xfeat_cli.model.torch_network import folded_network
@@ -19,6 +22,31 @@ from xfeat_cli.model.weights import Weights, WeightsInfo
 
 _BATCH_SIZE = {"cpu": 1, "cuda": 16, "mps": 4}
 """On a CPU a batch gains nothing once the network is channels-last (measured), and costs memory."""
+
+
+_LAST = threading.Lock()
+_last: tuple[tuple[bytes, Way], NetworkRunner] | None = None
+
+
+def _network(weights: Weights, device: torch.device, way: Way) -> NetworkRunner:
+    """The network ready to run; on a CPU the last one again if it is the same, with the graphs that it has compiled."""
+    global _last
+    if device.type != "cpu":
+        return BACKENDS[way.backend].make(folded_network(weights), device, way.precision)
+    key = _digest(weights), way
+    with _LAST:
+        if _last is None or _last[0] != key:
+            _last = key, BACKENDS[way.backend].make(folded_network(weights), device, way.precision)
+        return _last[1]
+
+
+def _digest(weights: Weights) -> bytes:
+    """Of what the weights hold, not of where they come from."""
+    digest = hashlib.blake2b()
+    for name, tensor in sorted(weights.state.items()):
+        digest.update(name.encode() + repr((tensor.dtype, tensor.shape)).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.digest()
 
 
 class Runtime:
@@ -32,14 +60,14 @@ class Runtime:
         backend: Backend = Backend.AUTO,
     ) -> None:
         self.device = resolve_device(device)
-        self.precision = network_precision(precision, self.device)
-        self.backend = resolve_backend(backend, self.device, self.precision)
+        way = choose(weights, self.device, precision, backend)
+        self.precision, self.backend = way.precision, way.backend
         if self.device.type == "cpu":
             keep_freed_memory()
         self.info: WeightsInfo = weights.info
         self.labels = LABELS[weights.info.refiner_labels]
         self.batch_size = _BATCH_SIZE[self.device.type]
-        self._network = BACKENDS[self.backend].make(folded_network(weights), self.device, self.precision)
+        self._network = _network(weights, self.device, way)
         self._refiner = BlockedRefiner(weights, self.device, Precision.FP32) if self.info.has_refiner else None
 
     def upload(self, arrays: Sequence[np.ndarray]) -> Tensor:

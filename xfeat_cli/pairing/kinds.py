@@ -12,7 +12,7 @@ from xfeat_cli.images import find_images
 from xfeat_cli.pairing.config import PairConfig, PairKind
 from xfeat_cli.pairing.lists import exhaustive, sequential, unique
 from xfeat_cli.pairing.models import PosedImages, covisible, near_poses
-from xfeat_cli.pairing.positions import exif_positions, near_pairs, read_positions
+from xfeat_cli.pairing.positions import exif_positions, matched_to, near_pairs, read_positions
 from xfeat_cli.pairing.retrieval import loop_closures, retrieve
 from xfeat_cli.types import Pair
 
@@ -58,13 +58,13 @@ def _spatial(sources: PairSources, config: PairConfig) -> Iterator[Pair]:
     if config.positions is not None:
         positions = read_positions(config.positions)
     elif sources.images is not None:
-        files = find_images(sources.images)
-        positions = exif_positions(files)
-        if len(positions) < len(files):
-            sources.notes.append(f"{len(files) - len(positions)} of {len(files)} images state no position: left out")
+        positions = exif_positions(find_images(sources.images))
     else:
         raise UsageError("spatial pairs need a folder of photographs with GPS, or positions=CSV")
-    return near_pairs(positions, config.num, config.distance)
+    if sources.names:
+        positions = matched_to(positions, sources.names)
+    sources.notes.extend(positions.notes)
+    return near_pairs(positions.places, config.num, config.distance)
 
 
 def _poses(sources: PairSources, config: PairConfig) -> Iterator[Pair]:

@@ -46,8 +46,8 @@ def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
 def unique(pairs: Iterable[Pair]) -> list[Pair]:
     """The pairs without repetition; (a, b) and (b, a) are one."""
     first: dict[Pair, Pair] = {}
-    for pair in pairs:
-        first.setdefault(pair if pair[0] < pair[1] else pair[::-1], pair)
+    for one, two in pairs:
+        first.setdefault((min(one, two), max(one, two)), (one, two))
     return list(first.values())
 
 

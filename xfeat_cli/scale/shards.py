@@ -56,7 +56,8 @@ def extract_shard(
     """Extract one part of a collection into the folder of pieces of `output`.
 
     Args:
-        images, image_list, masks, overwrite, options: as `extract` takes them.
+        images, image_list, masks, overwrite, options: as `extract` takes them; but no quarter turns are tried
+            (rotations "auto" means "0"), since a part does not hold the photographs that tell.
         output: the features file that `merge` makes when every part is done.
         shard: the part. All machines need the same images and the same number of parts.
 
@@ -66,6 +67,8 @@ def extract_shard(
     Raises:
         XFeatError: as `extract` does, and ProvenanceError where the folder holds pieces of another list.
     """
+    if options.get("rotations") == "4":
+        raise UsageError("shard and rotations=4 cannot go together: a part does not hold the photographs that tell")
     paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(path) for path in images]
     root = image_root(paths)
     names = [file.name for file in find_images(paths, image_list, None if masks is None else Path(masks))]
@@ -73,6 +76,7 @@ def extract_shard(
     if piece is None:
         return Summary(str(path))
     part = names[piece.first : piece.last]
+    options["rotations"] = "0"
     return extract(root, path, image_list=part, masks=masks, overwrite=overwrite, **options)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from xfeat_cli.config import ExtractConfig, MatchConfig, convert, require, require_whole
+from xfeat_cli.errors import UsageError
 from xfeat_cli.pairing.config import PairConfig
 
 MOST_SEED = 2**31 - 1
@@ -13,9 +16,11 @@ MOST_SEED = 2**31 - 1
 
 
 class CameraSharing(str, Enum):
-    """Which images one camera took: one for all, one a folder, one for those whose EXIF says so, one each.
+    """Which images one camera took.
 
-    The first two make another camera for each size of images, such as those taken upright.
+    single: all; per-folder: those of a folder; per-image: one each. auto: those whose EXIF names the same maker, model,
+    lens and focal lengths; without EXIF those of one folder, where most of them were encoded alike. A camera is always
+    of images of one size.
     """
 
     SINGLE = "single"
@@ -44,13 +49,30 @@ class AggregateConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """Which cameras a database holds. model: COLMAP's name. sharing: which images share a camera."""
+    """Which cameras a database holds.
+
+    model: COLMAP's name. sharing: which images share a camera. params: what the parameters are to begin with, in
+    COLMAP's order and convention (pixels; the centre of the first pixel is (0.5, 0.5)), for every camera; None = from
+    EXIF, or a guess. A string of numbers with commas between is converted.
+    """
 
     model: str = "SIMPLE_RADIAL"
     sharing: CameraSharing = CameraSharing.AUTO
+    params: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         convert(self, sharing=CameraSharing)
+        if self.params is not None:
+            object.__setattr__(self, "params", _numbers(self.params))
+
+
+def _numbers(params: Any) -> tuple[float, ...]:
+    try:
+        numbers = tuple(map(float, params.split(",") if isinstance(params, str) else params))
+    except (TypeError, ValueError):
+        raise UsageError(f"params is {params!r}; it must be numbers with commas between") from None
+    require(all(map(math.isfinite, numbers)) and bool(numbers), "params", params, "finite numbers")
+    return numbers
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from xfeat_cli.errors import SfmError
 from xfeat_cli.files import sync_folder
 from xfeat_cli.sfm.config import Mapper, MappingConfig
 from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.sfm.model_files import check_model_files
 from xfeat_cli.sfm.process import Listen, in_child
 
 _MODEL_FILE = re.compile(r"(cameras|images|points3D|frames|rigs)\.(bin|txt)|project\.ini")
@@ -126,9 +127,10 @@ def read_model(folder: Path) -> Any:
     """The pycolmap.Reconstruction of a model folder. Raises SfmError when there is none or it is damaged."""
     if not any((folder / f"images.{kind}").is_file() for kind in ("bin", "txt")):
         raise SfmError(f"{folder} holds no COLMAP model (cameras, images and points3D, as .bin or .txt)")
+    check_model_files(folder)
     try:
         return pycolmap().Reconstruction(folder)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (MemoryError, RuntimeError, ValueError, OSError) as error:
         raise SfmError(f"{folder}: the COLMAP model cannot be read ({error})") from None
 
 

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xfeat_cli.errors import SfmError
 from xfeat_cli.pairing.lists import write_pairs
-from xfeat_cli.sfm.config import CameraConfig
-from xfeat_cli.sfm.database import camera_mode, reader_options
+from xfeat_cli.sfm.cameras import check_model
+from xfeat_cli.sfm.config import CameraConfig, CameraSharing
 from xfeat_cli.sfm.engine import pycolmap
 from xfeat_cli.sfm.process import Listen
 from xfeat_cli.types import Pair
@@ -38,12 +39,15 @@ def extract_sift(
     Images that COLMAP cannot read are left out. Raises SfmError when it can read none.
     """
     engine = pycolmap()
+    check_model(config)
+    reader = engine.ImageReaderOptions()
+    reader.camera_model = config.model
+    if config.params is not None:
+        reader.camera_params = ",".join(map(str, config.params))
     options = engine.FeatureExtractionOptions()
     options.use_gpu = False
     options.num_threads = threads
-    engine.extract_features(
-        database, images, list(names), camera_mode(config), reader_options(config), options, engine.Device.cpu
-    )
+    engine.extract_features(database, images, list(names), _camera_mode(config), reader, options, engine.Device.cpu)
     with engine.Database.open(database) as opened:
         summary = SiftSummary(opened.num_images(), opened.num_keypoints())
     if not summary.keypoints:
@@ -71,3 +75,9 @@ def match_sift(database: Path, pairs: Sequence[Pair], threads: int = -1, *, list
         engine.match_image_pairs(database, options, pairing, device=engine.Device.cpu)
     with engine.Database.open(database) as opened:
         return int(opened.num_matches())
+
+
+def _camera_mode(config: CameraConfig) -> Any:
+    """COLMAP's own way of sharing cameras that is nearest to the config's."""
+    modes = {CameraSharing.SINGLE: "SINGLE", CameraSharing.PER_FOLDER: "PER_FOLDER", CameraSharing.AUTO: "AUTO"}
+    return getattr(pycolmap().CameraMode, modes.get(config.sharing, "PER_IMAGE"))

@@ -66,6 +66,19 @@ def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
         raise StoreError(f"{path} is not an HDF5 file, or is damaged: {error}") from error
 
 
+def begun_with(path: Path) -> dict[str, Any]:
+    """Root attributes of the file that a job would go on with, unfinished or finished; none where there is no such file
+    or it cannot be read."""
+    begun = next((file for file in (partial_path(path), Path(path)) if file.exists()), None)
+    if begun is None:
+        return {}
+    try:
+        with open_hdf5(begun, superseded=True) as h5:
+            return python_attributes(h5)
+    except (StoreError, OSError):
+        return {}
+
+
 def is_superseded(path: Path) -> bool:
     """Whether making a finished file anew is under way, or was interrupted."""
     return path.exists() and partial_path(path).exists()

@@ -71,8 +71,7 @@ class LighterGlueMatcher:
         }
 
     def _digests(self, pair: Pair) -> tuple[str, str]:
-        one, two = (str(self._reader.entry_attributes(name).get("image_digest", "")) for name in pair)
-        return one, two
+        return fingerprint.of_image(self._reader, pair[0]), fingerprint.of_image(self._reader, pair[1])
 
     def _alike(self, counts: tuple[int, int]) -> list[Pair]:
         """The next pairs of the plan, as long as their images have as many features and a batch takes them."""

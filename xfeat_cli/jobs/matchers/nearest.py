@@ -168,7 +168,7 @@ class NearestMatcher:
         if name in self._cache:
             self._cache.move_to_end(name)
             return self._cache[name]
-        digest = str(self._reader.entry_attributes(name).get("image_digest", ""))
+        digest = fingerprint.of_image(self._reader, name)
         loaded = self._cache[name] = _Loaded(self._reader.load(name), digest, self._dtype)
         while len(self._cache) > 2 and (
             len(self._cache) > SHARED_IMAGES or sum(one.bytes for one in self._cache.values()) > _CACHE_BYTES

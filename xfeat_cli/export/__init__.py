@@ -1,0 +1,1 @@
+"""The network for other runtimes: ONNX, OpenVINO and TorchScript files that take pixels and give features."""
