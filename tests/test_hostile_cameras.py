@@ -50,5 +50,5 @@ def test_numbers_that_no_camera_has_are_one_error(tmp_path: Path, changes: dict[
 
 def test_brackets_without_end_are_one_error(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("[" * 200_000)
-    with pytest.raises(UsageError, match="not a cameras.json"):
+    with pytest.raises(UsageError, match=r"not a cameras\.json"):
         load_cameras(tmp_path / "c.json")
