@@ -194,7 +194,7 @@ class RefineConfig:
     longest_shift: float = 1.6
     longest_move: float = 1.2
     least_refined: int = 50
-    most_shared_move: float = 0.0
+    most_shared_move: float = 0.5
     most_residual: float = 0.24
     workers: int = 0
 
