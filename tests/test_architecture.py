@@ -32,6 +32,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspection": {"errors", "store"},
     "native": set(),
     "machine": {"config", "errors"},
+    "doctor": {
+        *("config", "errors", "files", "images", "inspection", "pairing", "photo_names", "sfm", "store", "types"),
+        "xfeat",
+    },
     "model": {"config", "coordinates", "errors", "files", "machine", "native", "types", "version"},
     "matching": {"config", "coordinates", "errors", "machine", "model", "native", "types"},
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
@@ -75,7 +79,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("pairing", "store", "types", "version", "xfeat"),
     },
     "cli": {
-        *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "export", "files", "images"),
+        *("benchmark", "cameras", "canvas", "config", "demo", "doctor", "errors", "evaluation", "export", "files"),
+        "images",
         *("inspection", "jobs", "model", "native", "pairing", "sfm", "store", "training", "types", "version", "xfeat"),
         *("report", "scale", "view"),
     },
