@@ -153,7 +153,7 @@ def test_lists_against_images(files: Files) -> None:
 def test_folders_of_images(files: Files, tmp_path: Path) -> None:
     images = files["images"]
     (images / "copy.png").write_bytes((images / "0.png").read_bytes())
-    (images / "a.dng").touch()
+    (images / "a.mp4").touch()
     (images / "a").mkdir()
     for name in ("a/b.png", "a-b.png"):
         cv2.imwrite(str(images / name), np.zeros((9, 9 + len(name)), np.uint8))
@@ -162,7 +162,7 @@ def test_folders_of_images(files: Files, tmp_path: Path) -> None:
     (masks / "0.png").write_bytes((images / "0.png").read_bytes())
     causes = found(images, masks)
     assert "0.png and copy.png" in causes["duplicates"]
-    assert "1 raw file is not read here" in causes["not-read"]
+    assert "1 video file is not read here" in causes["not-read"]
     assert "a-b.png and a/b.png" in causes["names-collide"]
     assert "1 masks fit no photograph" in causes["unmatched-masks"]
 

@@ -23,8 +23,10 @@ from xfeat_cli.cli import (
     eval_uncertainty,
     eval_warps,
     evaluate,
+    export,
     export_model,
     extract,
+    frames,
     inspect,
     interrupts,
     match,
@@ -49,6 +51,7 @@ app = App(
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
 app.command("extract")(extract.extract)
+app.command("frames")(frames.frames)
 app.command("match")(match.match)
 app.command("match-pairs", help="The same as `match`.")(match.match)
 for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
@@ -65,6 +68,7 @@ app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
