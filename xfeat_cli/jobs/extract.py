@@ -185,6 +185,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "reduction": "dct, area unrounded",  # what reduces an image to that size
         "upright": "yes" if config.upright else "no",
         "rotations": config.rotations.value,
+        "tiles": "auto" if config.tiles is None else config.tiles,
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
         "masks": "yes" if masks else "no",

@@ -58,7 +58,8 @@ class TrainConfig:
         beside the correspondences, the mean over all of them; None = those of init, so that adapting keeps what they
         know; without init none.
     keypoint_target: what the keypoint head learns: "head" = the probabilities of the first teacher's head, or of
-        init's, or corners; "symmetric" = its places and choice, averaged over mirror images and quarter turns.
+        init's, or corners; "symmetric" = its places and choice, averaged over mirror images and quarter turns; a path =
+        the keypoints of a features file of the training photographs, each as likely as its score ranks it.
     parts: what is trained: the network (descriptors and reliability), the keypoint head, the match refiner.
     steps: how many; minutes: instead of steps, stop at that time; the learning rate is annealed over either.
     batch: pairs of images a step, over all processes. crop: (width, height) px of the training images;
@@ -74,13 +75,15 @@ class TrainConfig:
     held_out: photographs kept for validation. scene: folder of images/, cameras.json and pairs.txt, on which poses are
         validated too. validate_every, checkpoint_every: steps.
     max_photos: most photographs kept in memory; photo_size: longest side, px, at which they are kept.
-    processes: on a CPU, each with one thread; None = one a processor. device, precision: as for extraction.
-    seed: of everything random: two runs of the same options and processes give the same weights on one machine.
+    processes: on a CPU, each with one thread; None = one a processor. device: as for extraction. precision: auto = bf16
+        where a step is measured to be faster in it than in fp32.
+    seed: of everything random: two runs of the same options, processes and precision give the same weights on one
+        machine.
     """
 
     init: str | None = None
     teachers: tuple[str, ...] | None = None
-    keypoint_target: KeypointTarget = KeypointTarget.HEAD
+    keypoint_target: KeypointTarget | Path = KeypointTarget.HEAD
     parts: tuple[Part, ...] = tuple(Part)
     steps: int = 20_000
     minutes: float | None = None
@@ -110,7 +113,8 @@ class TrainConfig:
     losses: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        convert(self, precision=Precision, keypoint_target=KeypointTarget)
+        convert(self, precision=Precision)
+        object.__setattr__(self, "keypoint_target", _keypoint_target(self.keypoint_target))
         object.__setattr__(self, "parts", tuple(map(_part, self.parts)))
         multiple = 32
         for name, (width, height) in (("crop", self.crop), ("late_crop", self.late_crop)):
@@ -182,6 +186,11 @@ class TrainConfig:
 
 MIN_PHOTOS = 8
 """Fewer photographs than this, with those held out, cannot train anything."""
+
+
+def _keypoint_target(target: str | Path) -> KeypointTarget | Path:
+    names = [known.value for known in KeypointTarget]
+    return KeypointTarget(target) if target in names else Path(target)
 
 
 def _part(name: str | Part) -> Part:
