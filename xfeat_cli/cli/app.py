@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,7 @@ from xfeat_cli.cli import (
     frames,
     inspect,
     interrupts,
+    log,
     match,
     merge,
     pair_kinds,
@@ -88,7 +90,15 @@ def _root(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="With --version: also say what computes on this machine.")
     ] = False,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="FILE", envvar="XFEAT_LOG", help="Also keep what goes to stderr here, with times."
+        ),
+    ] = None,
 ) -> None:
+    if log_file is not None:
+        log.start(log_file)
     if version:
         typer.echo(f"xfeat {__version__}")
         if verbose:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,6 +65,8 @@ def colmap(
       xfeat colmap out.h5 matches.h5 new.db --images images/ --filtered-matches inliers.h5
     """
     sharing = camera_sharing(single_camera, camera_per_folder)
+    if not quiet and not as_json:
+        typer.echo(f"loading {features} and {matches} …", err=True)
     from xfeat_cli.jobs.colmap import export_colmap
 
     summary = export_colmap(
@@ -82,6 +85,8 @@ def colmap(
         typer.echo(json.dumps({"summary": True, **asdict(summary)}))
     elif not quiet:
         _print_table(summary)
+        mapper = f"colmap mapper --database_path {quote(str(database))} --image_path {quote(str(images))}"
+        typer.echo(f"next: {mapper} --output_path sparse", err=True)
     raise typer.Exit(1 if summary.imported.problems else 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -111,6 +112,7 @@ def match(
       xfeat match pairs.txt --matcher lighterglue
     """
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
+    console.begin(f"loading {features} and the matcher (device {device})")
     with interruptible(console, output):
         run = match_runner(shard, ray)
 
@@ -129,4 +131,4 @@ def match(
             device=device,
             precision=precision,
         )
-    raise typer.Exit(finish_part(console, summary, shard))
+    raise typer.Exit(finish_part(console, summary, shard, f"xfeat view {quote(str(output))} --most 10 --images IMAGES"))

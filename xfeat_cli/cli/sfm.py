@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -107,6 +108,8 @@ def sfm(
     """
     sharing = camera_sharing(single_camera, camera_per_folder)
     progress = _Progress(quiet=quiet, verbose=verbose)
+    progress.console.begin(f"loading weights {weights} (device {device}, precision {precision.value})")
+    started = time.monotonic()
     with interruptible(progress.console, output):
         from xfeat_cli.jobs.sfm import reconstruct
 
@@ -140,7 +143,7 @@ def sfm(
     if as_json:
         typer.echo(json.dumps({"summary": True, **asdict(summary), "report": page}))
     elif not quiet:
-        print_table(summary)
+        print_table(summary, time.monotonic() - started)
         typer.echo(f"next: open {page}" if page is not None else f"next: xfeat report {output}", err=True)
     raise typer.Exit(1 if summary.problems else 0)
 
