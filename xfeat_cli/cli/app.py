@@ -16,6 +16,7 @@ from xfeat_cli.cli import (
     colmap,
     demo,
     eval_homography,
+    eval_localization,
     eval_mirror,
     eval_pairs,
     eval_sfm,
@@ -30,6 +31,8 @@ from xfeat_cli.cli import (
     inspect,
     interrupts,
     log,
+    localize,
+    map,
     match,
     merge,
     pair_kinds,
@@ -62,7 +65,9 @@ app.command("refine")(refine.refine)
 app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
+app.command("map")(map.map_)
 app.command("sfm")(sfm.sfm)
+app.command("localize")(localize.localize)
 app.command("train")(train.train)
 app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
@@ -76,6 +81,7 @@ evaluate.app.command("pairs")(eval_pairs.pairs)
 evaluate.app.command("sift")(eval_sift.sift)
 evaluate.app.command("homography")(eval_homography.homography)
 evaluate.app.command("hpatches")(eval_homography.hpatches)
+evaluate.app.command("localization")(eval_localization.localization)
 evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
 evaluate.app.command("warps")(eval_warps.warps)

@@ -12,6 +12,7 @@ import typer
 
 from xfeat_cli.cli.options import (
     CameraModelOption,
+    CameraOption,
     CameraPerFolderOption,
     JsonOption,
     MapperOption,
@@ -42,6 +43,7 @@ def sift(
         ),
     ] = None,
     mapper: MapperOption = _DEFAULT.mapping.mapper,
+    camera: CameraOption = None,
     single_camera: SingleCameraOption = False,
     camera_per_folder: CameraPerFolderOption = False,
     camera_model: CameraModelOption = _DEFAULT.cameras.model,
@@ -60,6 +62,7 @@ def sift(
     """
     sharing = camera_sharing(single_camera, camera_per_folder)
     started = time.monotonic()
+    sharing = camera_sharing(camera, single_camera, camera_per_folder)
     from xfeat_cli.jobs.sift import reconstruct_with_sift
 
     summary = reconstruct_with_sift(

@@ -9,6 +9,12 @@ from typing import Annotated
 import typer
 
 from xfeat_cli.cli.console import JobConsole, finish_part, interruptible
+from xfeat_cli.cli.feature_options import (
+    MatcherOption,
+    MinCossimOption,
+    MinScoreOption,
+    RatioOption,
+)
 from xfeat_cli.cli.help import MATCHING
 from xfeat_cli.cli.options import (
     DevicesOption,
@@ -21,8 +27,10 @@ from xfeat_cli.cli.options import (
     ShardOption,
     VerboseOption,
 )
+from xfeat_cli.cli.refine import refine_matches
 from xfeat_cli.cli.scale import match_runner
-from xfeat_cli.config import MatchConfig, MatcherKind
+from xfeat_cli.config import MatchConfig
+from xfeat_cli.errors import UsageError
 
 _DEFAULT = MatchConfig()
 
@@ -37,47 +45,11 @@ def match(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Matches file to write.")] = Path(
         "matches.h5"
     ),
-    matcher: Annotated[
-        MatcherKind,
-        typer.Option(
-            "--matcher",
-            help="Mutual nearest neighbours, or the authors' learned matcher, made for the official weights: it takes "
-            "sparse features, the extra [lighterglue], and `xfeat weights download lighterglue`.",
-            rich_help_panel=MATCHING,
-        ),
-    ] = _DEFAULT.matcher,
-    min_cossim: Annotated[
-        float | None,
-        typer.Option(
-            "--min-cossim",
-            min=-1,
-            max=1,
-            show_default="as the weights ask; none if semi-dense",
-            help="Least cosine of two descriptors; -1 = none.",
-            rich_help_panel=MATCHING,
-        ),
-    ] = _DEFAULT.min_cossim,
-    ratio: Annotated[
-        float,
-        typer.Option(
-            "--ratio",
-            min=0,
-            max=1,
-            help="Most that the nearest distance may be of the second; 1 = no test.",
-            rich_help_panel=MATCHING,
-        ),
-    ] = _DEFAULT.ratio,
+    matcher: MatcherOption = _DEFAULT.matcher,
+    min_cossim: MinCossimOption = _DEFAULT.min_cossim,
+    ratio: RatioOption = _DEFAULT.ratio,
     min_confidence: MinConfidenceOption = _DEFAULT.min_confidence,
-    min_score: Annotated[
-        float,
-        typer.Option(
-            "--min-score",
-            min=0,
-            max=1,
-            help="With --matcher lighterglue: least probability of a match.",
-            rich_help_panel=MATCHING,
-        ),
-    ] = _DEFAULT.min_score,
+    min_score: MinScoreOption = _DEFAULT.min_score,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -88,6 +60,16 @@ def match(
             rich_help_panel=MATCHING,
         ),
     ] = _DEFAULT.weights,
+    refine: Annotated[
+        Path | None,
+        typer.Option(
+            "--refine",
+            metavar="IMAGES",
+            help="Then refine keypoints and matches on the photographs in this folder, as `xfeat refine` does: into "
+            "refined-FEATURES and refined-MATCHES beside the matches.",
+            rich_help_panel=MATCHING,
+        ),
+    ] = None,
     device: DevicesOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     shard: ShardOption = None,
@@ -110,7 +92,11 @@ def match(
       xfeat match pairs.txt --features out.h5 --output matches.h5 --min-cossim -1 --ratio 0.95
 
       xfeat match pairs.txt --matcher lighterglue
+
+      xfeat match pairs.txt --refine images/
     """
+    if refine is not None and (shard or ray):
+        raise UsageError("--refine needs the matches of all pairs: refine what `xfeat merge` makes of the parts")
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
     console.begin(f"loading {features} and the matcher (device {device})")
     with interruptible(console, output):
@@ -132,3 +118,8 @@ def match(
             precision=precision,
         )
     raise typer.Exit(finish_part(console, summary, shard, f"xfeat view {quote(str(output))} --most 10 --images IMAGES"))
+    code = finish_part(console, summary, shard)
+    if refine is not None and not summary.nothing_done:
+        refined = output.with_name(f"refined-{features.name}"), output.with_name(f"refined-{output.name}")
+        code = max(code, refine_matches(features, output, refine, *refined, overwrite, as_json, quiet, verbose))
+    raise typer.Exit(code)
