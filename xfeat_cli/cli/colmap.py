@@ -68,11 +68,10 @@ def colmap(
 
       xfeat colmap out.h5 matches.h5 new.db --images images/ --filtered-matches inliers.h5
     """
-    sharing = camera_sharing(single_camera, camera_per_folder)
-    if not quiet and not as_json:
-        typer.echo(f"loading {features} and {matches} …", err=True)
     sharing = camera_sharing(camera, single_camera, camera_per_folder)
     params = None if camera_params is None else parse_params(camera_params)
+    if not quiet and not as_json:
+        typer.echo(f"loading {features} and {matches} …", err=True)
     from xfeat_cli.jobs.colmap import export_colmap
 
     summary = export_colmap(

@@ -60,9 +60,8 @@ def sift(
 
     Example: xfeat eval sift images/ sift/ --pairs out/pairs.txt --single-camera
     """
-    sharing = camera_sharing(single_camera, camera_per_folder)
-    started = time.monotonic()
     sharing = camera_sharing(camera, single_camera, camera_per_folder)
+    started = time.monotonic()
     from xfeat_cli.jobs.sift import reconstruct_with_sift
 
     summary = reconstruct_with_sift(

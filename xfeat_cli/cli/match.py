@@ -117,8 +117,7 @@ def match(
             device=device,
             precision=precision,
         )
-    raise typer.Exit(finish_part(console, summary, shard, f"xfeat view {quote(str(output))} --most 10 --images IMAGES"))
-    code = finish_part(console, summary, shard)
+    code = finish_part(console, summary, shard, f"xfeat view {quote(str(output))} --most 10 --images IMAGES")
     if refine is not None and not summary.nothing_done:
         refined = output.with_name(f"refined-{features.name}"), output.with_name(f"refined-{output.name}")
         code = max(code, refine_matches(features, output, refine, *refined, overwrite, as_json, quiet, verbose))

@@ -219,15 +219,12 @@ def sfm(
 
       xfeat sfm photos/ out/ --masks masks/ --pairs my-pairs.txt
     """
-    sharing = camera_sharing(single_camera, camera_per_folder)
-    progress = _Progress(quiet=quiet, verbose=verbose)
-    progress.console.begin(f"loading weights {weights} (device {device}, precision {precision.value})")
-    started = time.monotonic()
-    with interruptible(progress.console, output):
     sharing = camera_sharing(camera, single_camera, camera_per_folder)
     kinds, listed = _pairs(pairs)
     params = None if camera_params is None else parse_params(camera_params)
     progress = SfmProgress(quiet=quiet, verbose=verbose)
+    progress.begin(f"loading weights {weights} (device {device}, precision {precision.value})")
+    started = time.monotonic()
     with interruptible(progress, output):
         from xfeat_cli.images import read_image_list
         from xfeat_cli.jobs.sfm import reconstruct

@@ -22,11 +22,8 @@ def print_table(summary: SfmSummary, waited_seconds: float) -> None:
     for heading in ("stage", "time", "result"):
         table.add_column(heading, justify="right" if heading == "time" else "left")
     for stage in summary.stages:
-        table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", _sentence(stage))
-    table.add_row("all", f"{waited_seconds:.1f} s", "with what came before, between and after the stages")
         table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", escape(_sentence(stage)))
-    if not any(stage.reused for stage in summary.stages):
-        table.add_row("all", f"{sum(stage.seconds for stage in summary.stages):.1f} s", "")
+    table.add_row("all", f"{waited_seconds:.1f} s", "with what came before, between and after the stages")
     table.add_section()
     model = summary.model
     if model is not None:
