@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,7 @@ from xfeat_cli.cli import (
     inspect,
     interrupts,
     localize,
+    log,
     map,
     match,
     merge,
@@ -96,7 +98,15 @@ def _root(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="With --version: also say what computes on this machine.")
     ] = False,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="FILE", envvar="XFEAT_LOG", help="Also keep what goes to stderr here, with times."
+        ),
+    ] = None,
 ) -> None:
+    if log_file is not None:
+        log.start(log_file)
     if version:
         typer.echo(f"xfeat {__version__}")
         if verbose:

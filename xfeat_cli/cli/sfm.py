@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -222,6 +223,8 @@ def sfm(
     kinds, listed = _pairs(pairs)
     params = None if camera_params is None else parse_params(camera_params)
     progress = SfmProgress(quiet=quiet, verbose=verbose)
+    progress.begin(f"loading weights {weights} (device {device}, precision {precision.value})")
+    started = time.monotonic()
     with interruptible(progress, output):
         from xfeat_cli.images import read_image_list
         from xfeat_cli.jobs.sfm import reconstruct
@@ -292,7 +295,7 @@ def sfm(
     if as_json:
         typer.echo(json.dumps({"summary": True, **asdict(summary), "report": page}))
     elif not quiet:
-        print_table(summary)
+        print_table(summary, time.monotonic() - started)
         typer.echo(f"next: open {page}" if page is not None else f"next: xfeat report {output}", err=True)
     raise typer.Exit(1 if summary.problems else 0)
 

@@ -12,8 +12,8 @@ _SHOWN_PROBLEMS = 20
 _SHOWN_REASONS = 3
 
 
-def print_table(summary: SfmSummary) -> None:
-    """Stages, their times and results, the model and what was left out, on stderr."""
+def print_table(summary: SfmSummary, waited_seconds: float) -> None:
+    """Stages, their times and results, the model and what was left out, on stderr. waited_seconds: by the user."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -23,8 +23,7 @@ def print_table(summary: SfmSummary) -> None:
         table.add_column(heading, justify="right" if heading == "time" else "left")
     for stage in summary.stages:
         table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", escape(_sentence(stage)))
-    if not any(stage.reused for stage in summary.stages):
-        table.add_row("all", f"{sum(stage.seconds for stage in summary.stages):.1f} s", "")
+    table.add_row("all", f"{waited_seconds:.1f} s", "with what came before, between and after the stages")
     table.add_section()
     model = summary.model
     if model is not None:
