@@ -6,6 +6,7 @@
 #include "describe.h"
 #include "gray.h"
 #include "heat.h"
+#include "linear.h"
 #include "match.h"
 #include "peaks.h"
 
@@ -29,7 +30,7 @@ int guarded(Work work) noexcept {
 
 }  // namespace
 
-XFEAT_API int32_t xfeat_abi() { return 1; }
+XFEAT_API int32_t xfeat_abi() { return 2; }
 
 XFEAT_API int32_t xfeat_match(const float* rows, int32_t row_count, const float* columns, int32_t column_count,
                               int32_t dim, float min_cosine, float ratio, int32_t* column_of, float* cosine_of) {
@@ -62,4 +63,9 @@ XFEAT_API int32_t xfeat_reduce_gray(const uint8_t* pixels, int32_t height, int32
   return guarded([&] {
     xfeat::reduce_gray(pixels, height, width, channels, static_cast<size_t>(stride), to_height, to_width, gray);
   });
+}
+
+XFEAT_API int32_t xfeat_linear(const float* input, int32_t rows, int32_t inputs, const float* weight,
+                               const float* bias, int32_t outputs, int32_t rectify, float* output) {
+  return guarded([&] { xfeat::Linear(weight, bias, inputs, outputs, rectify != 0).compute(input, rows, output); });
 }

@@ -13,6 +13,8 @@ from xfeat_cli.version import __version__ as __version__
 _HOMES = {
     "XFeat": "xfeat_cli.xfeat",
     "extract": "xfeat_cli.jobs.extract",
+    "Localizer": "xfeat_cli.localization.localizer",
+    "LocalizeConfig": "xfeat_cli.localization.config",
     "match": "xfeat_cli.jobs.match",
     "aggregate": "xfeat_cli.jobs.aggregate",
     "reconstruct": "xfeat_cli.jobs.sfm",
@@ -37,6 +39,8 @@ __all__ = [
     "CameraConfig",
     "ExtractConfig",
     "Features",
+    "LocalizeConfig",
+    "Localizer",
     "MappingConfig",
     "MatchConfig",
     "Matches",
@@ -61,6 +65,8 @@ if TYPE_CHECKING:
     from xfeat_cli.jobs.extract import extract
     from xfeat_cli.jobs.match import match
     from xfeat_cli.jobs.sfm import reconstruct
+    from xfeat_cli.localization.config import LocalizeConfig
+    from xfeat_cli.localization.localizer import Localizer
     from xfeat_cli.pairing.config import PairConfig
     from xfeat_cli.sfm.config import AggregateConfig, CameraConfig, MappingConfig, SfmConfig, VerificationConfig
     from xfeat_cli.training.config import TrainConfig

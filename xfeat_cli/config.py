@@ -111,6 +111,25 @@ class ExtractConfig:
 
 
 @dataclass(frozen=True)
+class FramesConfig:
+    """Which frames of a video are kept.
+
+    fps: the sharpest of every 1 / fps seconds; None = as many as the motion asks for: sharp ones between which the
+        scene moves by 3 to 8 % of the image's longest side.
+    max_frames: at most so many, taken evenly from those chosen; None = all of them.
+    """
+
+    fps: float | None = None
+    max_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps is not None:
+            require(0 < self.fps <= 1000, "fps", self.fps, "more than 0 and at most 1000")
+        if self.max_frames is not None:
+            require_whole("max_frames", self.max_frames, 2, 10_000_000)
+
+
+@dataclass(frozen=True)
 class MatchConfig:
     """How features are matched.
 
@@ -175,7 +194,7 @@ class RefineConfig:
     longest_shift: float = 1.6
     longest_move: float = 1.2
     least_refined: int = 50
-    most_shared_move: float = 0.0
+    most_shared_move: float = 0.5
     most_residual: float = 0.24
     workers: int = 0
 

@@ -3,6 +3,7 @@
 XFeatError
 ├── UsageError        options or inputs that cannot work together
 ├── ImageError        one image cannot be read: it is reported and skipped
+├── VideoError        no frame of a video can be read
 ├── WeightsError      weights are missing, damaged, or lack a part
 ├── PairsError        a pair list is malformed or names unknown images
 ├── TrainingError     a training run cannot go on
@@ -45,6 +46,10 @@ class UsageError(XFeatError):
 
 
 class ImageError(XFeatError):
+    pass
+
+
+class VideoError(XFeatError):
     pass
 
 

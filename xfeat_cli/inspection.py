@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from xfeat_cli.errors import StoreError
-from xfeat_cli.store import layout, reader
+from xfeat_cli.store import layout, reader, values
 
 _COUNTED = {
     layout.FEATURES: ("images", "keypoints"),
@@ -63,9 +63,9 @@ def inspect_file(path: Path) -> Inspection:
     path = Path(path)
     with reader.open_hdf5(path) as h5:
         try:
-            attributes = layout.python_attributes(h5)
-            groups = layout.groups(h5)
-        except layout.HDF5_ERRORS as error:
+            attributes = values.python_attributes(h5)
+            groups = values.groups(h5)
+        except values.HDF5_ERRORS as error:
             raise StoreError(f"{path} is damaged: {error}") from error
         filled = {name: keys for name, keys in groups.items() if keys}
         stated = attributes.pop("xfeat_kind", None)

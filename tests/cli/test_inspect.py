@@ -125,7 +125,7 @@ def test_incomplete_entries_of_hloc_are_named(tmp_path: Path) -> None:
 def test_damaged_entries_are_named(tmp_path: Path) -> None:
     path = tmp_path / "matches.h5"
     with h5py.File(path, "w") as file:
-        file["a/b/matches0"] = np.zeros(3, np.int32)
+        file["a/b/matches0"] = np.arange(3)
         file["a/c/matches0"] = ["text"]
         for name in "bc":
             file[f"a/{name}/matching_scores0"] = np.zeros(3, np.float16)

@@ -43,7 +43,7 @@ def test_semi_dense_from_photographs_to_errors_stage_by_stage_and_at_once(scene:
     result = _run("sfm", scene.images, out, *options, "--json", "--quiet")
     summary = json.loads(result.stdout.splitlines()[-1])
     assert [stage["name"] for stage in summary["stages"]] == [
-        *("extract", "pairs", "match", "aggregate", "import", "verify", "reconstruct")
+        *("extract", "pairs", "match", "aggregate", "refine", "import", "verify", "reconstruct")
     ]
     assert summary["model"]["registered"] == 4
     assert summary["report"] == str(out / "report" / "index.html")

@@ -153,6 +153,19 @@ def test_descriptors(library: Library, size: tuple[int, int]) -> None:
     assert native.describe(library, features[0].permute(1, 2, 0).numpy(), points[0, :0].numpy()).shape == (0, 64)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 64), (5, 128, 512), (13, 512, 64), (0, 7, 64)])
+@pytest.mark.parametrize("rectify", [False, True])
+def test_a_layer(library: Library, shape: tuple[int, int, int], rectify: bool) -> None:
+    rows, inputs, outputs = shape
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(rows, inputs, generator=random)
+    weight, bias = torch.randn(outputs, inputs, generator=random), torch.randn(outputs, generator=random)
+    expected = torch.nn.functional.linear(values.double(), weight.double(), bias.double())
+    expected = expected.relu() if rectify else expected
+    found = native.linear(library, values.numpy(), native.panels(weight.numpy()), bias.numpy(), rectify=rectify)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
 @pytest.mark.parametrize(
     ("size", "longest"), [((1, 1), 0), ((37, 53), 0), ((100, 151), 90), ((64, 96), 48), ((9, 400), 7)]

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xfeat_cli.errors import StoreError
 from xfeat_cli.pairing import neighbours
 from xfeat_cli.pairing.retrieval import DIMENSIONS, learn, loop_closures, retrieve, similar_pairs
 from xfeat_cli.store.layout import FEATURES, features_entry
@@ -70,10 +69,14 @@ def test_equal_images_are_pairs_though_nothing_tells_them_apart(tmp_path: Path) 
     assert len(list(retrieve(path, 2))) == 3
 
 
-def test_descriptors_of_several_lengths_are_one_error(tmp_path: Path) -> None:
-    path = _write(tmp_path / "out.h5", {"a": _scene(0, 1)[0], "b": _scene(0, 1, 32)[0]})
-    with pytest.raises(StoreError, match="differ in length"):
-        list(retrieve(path, 1))
+def test_bad_entries_are_left_out_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, two = _scene(0, 2)
+    path = _write(
+        tmp_path / "out.h5", {"a": one, "b": _scene(0, 1, 32)[0], "c": two, "d": np.full((9, 64), np.nan, np.float16)}
+    )
+    assert list(retrieve(path, 5)) == [("a", "c")]
+    assert "descriptors of 'b' have 32 numbers, not 64" in caplog.text
+    assert "descriptors of 'd' holds numbers that are not finite" in caplog.text
 
 
 def test_a_loop_is_closed_where_the_sequence_comes_back(tmp_path: Path) -> None:

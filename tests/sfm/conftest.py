@@ -32,6 +32,7 @@ def _reconstruct(scene: DemoScene, mode: Mode, output: Path) -> Path:
     config = SfmConfig(
         extraction=ExtractConfig(mode=mode, top_k=TOP_K[mode], device="cpu"),
         matching=MatchConfig(device="cpu"),
+        refinement=None,
         cameras=CAMERAS,
         verification=VerificationConfig(threads=2),
         mapping=MappingConfig(threads=2),

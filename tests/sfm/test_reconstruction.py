@@ -34,6 +34,7 @@ pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 SINGLE = CameraConfig("PINHOLE", CameraSharing.SINGLE)
 SFM = SfmConfig(
     extraction=ExtractConfig(top_k=1500, device="cpu"),
+    refinement=None,
     cameras=SINGLE,
     verification=VerificationConfig(threads=2),
     mapping=MappingConfig(threads=2),

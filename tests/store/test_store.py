@@ -567,7 +567,7 @@ def test_nothing_outside_the_file_is_opened(tmp_path: Path) -> None:
 def test_matches_that_are_damaged(tmp_path: Path) -> None:
     path = tmp_path / "matches.h5"
     with h5py.File(path, "w") as file:
-        file["a/b/matches0"] = np.zeros(3, np.int32)
+        file["a/b/matches0"] = np.arange(3)
         file["a/b/matching_scores0"] = np.zeros(4, np.float16)
     with MatchesReader(path) as reader, pytest.raises(StoreError, match="matching_scores0 of 'a/b'"):
         reader.load("a", "b")

@@ -15,16 +15,21 @@ from xfeat_cli.cli import (
     colmap,
     demo,
     eval_homography,
+    eval_localization,
     eval_mirror,
     eval_pairs,
     eval_sfm,
     eval_sift,
+    eval_uncertainty,
     eval_warps,
     evaluate,
+    export,
     export_model,
     extract,
+    frames,
     inspect,
     interrupts,
+    localize,
     match,
     merge,
     pair_kinds,
@@ -47,6 +52,7 @@ app = App(
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
 app.command("extract")(extract.extract)
+app.command("frames")(frames.frames)
 app.command("match")(match.match)
 app.command("match-pairs", help="The same as `match`.")(match.match)
 for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
@@ -57,11 +63,13 @@ app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
 app.command("sfm")(sfm.sfm)
+app.command("localize")(localize.localize)
 app.command("train")(train.train)
 app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 evaluate.app.command("sfm")(eval_sfm.sfm)
@@ -69,7 +77,9 @@ evaluate.app.command("pairs")(eval_pairs.pairs)
 evaluate.app.command("sift")(eval_sift.sift)
 evaluate.app.command("homography")(eval_homography.homography)
 evaluate.app.command("hpatches")(eval_homography.hpatches)
+evaluate.app.command("localization")(eval_localization.localization)
 evaluate.app.command("mirror")(eval_mirror.mirror)
+evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
 evaluate.app.command("warps")(eval_warps.warps)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(weights.app, name="weights")

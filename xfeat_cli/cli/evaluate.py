@@ -25,6 +25,13 @@ def pose(
         Path | None, typer.Option("--features", "-f", metavar="FILE", help="The features, when matches are indices.")
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="RANSAC runs to average.")] = 5,
+    weighted: Annotated[
+        bool,
+        typer.Option(
+            "--weighted/--unweighted",
+            help="Adjust each pose to the sigmas of its matches, if there are any.",
+        ),
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Relative-pose AUC at 0.25 to 20 degrees, and the share of matches near their epipolar line.
@@ -35,7 +42,7 @@ def pose(
 
     from xfeat_cli.evaluation.pose import THRESHOLDS, evaluate_poses
 
-    result = evaluate_poses(cameras, pairs, matches, features, seeds)
+    result = evaluate_poses(cameras, pairs, matches, features, seeds, weighted=weighted)
     if as_json:
         typer.echo(json.dumps({"thresholds": THRESHOLDS, **asdict(result)}))
         return

@@ -20,8 +20,10 @@ from xfeat_cli.cli.options import (
     ShardOption,
     VerboseOption,
 )
+from xfeat_cli.cli.refine import refine_matches
 from xfeat_cli.cli.scale import match_runner
 from xfeat_cli.config import MatchConfig, MatcherKind
+from xfeat_cli.errors import UsageError
 
 _DEFAULT = MatchConfig()
 
@@ -87,6 +89,16 @@ def match(
             rich_help_panel=MATCHING,
         ),
     ] = _DEFAULT.weights,
+    refine: Annotated[
+        Path | None,
+        typer.Option(
+            "--refine",
+            metavar="IMAGES",
+            help="Then refine keypoints and matches on the photographs in this folder, as `xfeat refine` does: into "
+            "refined-FEATURES and refined-MATCHES beside the matches.",
+            rich_help_panel=MATCHING,
+        ),
+    ] = None,
     device: DevicesOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     shard: ShardOption = None,
@@ -109,7 +121,11 @@ def match(
       xfeat match pairs.txt --features out.h5 --output matches.h5 --min-cossim -1 --ratio 0.95
 
       xfeat match pairs.txt --matcher lighterglue
+
+      xfeat match pairs.txt --refine images/
     """
+    if refine is not None and (shard or ray):
+        raise UsageError("--refine needs the matches of all pairs: refine what `xfeat merge` makes of the parts")
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
     with interruptible(console, output):
         run = match_runner(shard, ray)
@@ -129,4 +145,8 @@ def match(
             device=device,
             precision=precision,
         )
-    raise typer.Exit(finish_part(console, summary, shard))
+    code = finish_part(console, summary, shard)
+    if refine is not None and not summary.nothing_done:
+        refined = output.with_name(f"refined-{features.name}"), output.with_name(f"refined-{output.name}")
+        code = max(code, refine_matches(features, output, refine, *refined, overwrite, as_json, quiet, verbose))
+    raise typer.Exit(code)

@@ -154,6 +154,14 @@ SingleCameraOption = Annotated[
 CameraPerFolderOption = Annotated[
     bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.", rich_help_panel=COLMAP)
 ]
+RefineOption = Annotated[
+    bool,
+    typer.Option(
+        "--refine/--no-refine",
+        help="Register the photographs at the matches, which makes keypoints more precise; see `xfeat refine --help`.",
+        rich_help_panel=MATCHING,
+    ),
+]
 RefinePrincipalPointOption = Annotated[
     bool,
     typer.Option(

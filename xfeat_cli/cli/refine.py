@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -81,6 +81,24 @@ def refine(
 
       xfeat refine out.h5 matches.h5 --images images/ -o refined.h5 --output-matches refined-matches.h5
     """
+    options: dict[str, Any] = {"links": links, "resize": resize, "least_refined": least_refined, "workers": workers}
+    files = features, matches, images, output, output_matches
+    raise typer.Exit(refine_matches(*files, overwrite, as_json, quiet, verbose, **options))
+
+
+def refine_matches(
+    features: Path,
+    matches: Path,
+    images: Path,
+    output: Path,
+    output_matches: Path,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> int:
+    """Refine, show how it goes, and return the exit code. options: as of the job."""
     console = JobConsole("pair", "registered", as_json=as_json, quiet=quiet, verbose=verbose)
     with interruptible(console, output_matches):
         from xfeat_cli.jobs.refine import refine as run
@@ -91,12 +109,9 @@ def refine(
             images,
             output,
             output_matches,
-            links=links,
             overwrite=overwrite,
             listener=console,
-            resize=resize,
-            least_refined=least_refined,
-            workers=workers,
+            **options,
         )
     code = console.finish(summary)
     if summary.pairs and not quiet and not as_json:
@@ -106,4 +121,4 @@ def refine(
             f"{summary.moved_px:.2f} px on average, uncertainty {summary.uncertainty_px:.2f} px",
             err=True,
         )
-    raise typer.Exit(code)
+    return code

@@ -23,6 +23,7 @@ from xfeat_cli.cli.options import (
     PrecisionOption,
     QuadraticOption,
     QuietOption,
+    RefineOption,
     RefinePrincipalPointOption,
     SeedOption,
     SingleCameraOption,
@@ -32,7 +33,7 @@ from xfeat_cli.cli.options import (
 )
 from xfeat_cli.cli.sfm_report import write_report
 from xfeat_cli.cli.sfm_table import print_table
-from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode
+from xfeat_cli.config import ExtractConfig, MatchConfig, MatcherKind, Mode, RefineConfig
 from xfeat_cli.errors import SfmError
 from xfeat_cli.pairing.config import PairConfig, PairKind
 from xfeat_cli.sfm.config import AggregateConfig, CameraConfig, MappingConfig, SfmConfig, VerificationConfig
@@ -77,6 +78,7 @@ def sfm(
     radius: Annotated[
         float, typer.Option("--radius", metavar="PX", min=0.01, help="Semi-dense: points within it are one keypoint.")
     ] = _DEFAULT.aggregation.radius,
+    refine: RefineOption = True,
     threads: ThreadsOption = _MAPPING.threads,
     seed: SeedOption = _MAPPING.seed,
     device: DevicesOption = _EXTRACT.device,
@@ -89,7 +91,7 @@ def sfm(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Reconstruct a folder of photographs: extract, pair, match, verify, map.
+    """Reconstruct a folder of photographs: extract, pair, match, refine, verify, map.
 
     OUT_DIR keeps every stage's file; the same command goes on where it stopped, and makes again only what new images
     change. The model is OUT_DIR/sparse/0, and OUT_DIR/report/index.html
@@ -120,6 +122,7 @@ def sfm(
             ),
             MatchConfig(matcher=matcher, device=device, precision=precision),
             AggregateConfig(radius),
+            RefineConfig() if refine else None,
             CameraConfig(camera_model, sharing),
             VerificationConfig(threads, seed),
             MappingConfig(mapper, refine_principal_point, threads, seed),

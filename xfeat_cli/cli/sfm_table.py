@@ -46,6 +46,8 @@ def _sentence(stage: StageSummary) -> str:
             return f"{already_there:,} already there"
         case {"matches": matches, "kept_share": share, "displacement_px": moved}:
             return f"{matches:,} matches, {share:.1%} kept, moved {moved:.2f} px"
+        case {"matches": matches, "refined_pairs": pairs, "moved_px": moved}:
+            return f"{matches:,} matches, {pairs:,} pairs refined, keypoints moved {moved:.2f} px"
         case {"keypoints": keypoints, "done": _}:
             return f"{keypoints:,} keypoints"
         case {"matches": matches, "done": _}:

@@ -7,21 +7,28 @@ Source: the protocol of SuperGlue (Sarlin et al., CVPR 2020).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xfeat_cli.cameras import Camera, load_cameras
 from xfeat_cli.errors import UsageError
 from xfeat_cli.pairing.lists import read_pairs
+from xfeat_cli.refinement.pose import adjust_pose
 from xfeat_cli.store.reader import KeypointsReader, MatchesReader
 from xfeat_cli.types import FloatArray, Pair, PointMatches
 
-_Matched = tuple[FloatArray, FloatArray]
-"""Matched pixels (M, 2) of the first and the second image."""
+
+class Matched(NamedTuple):
+    """Matched pixels (M, 2) of the first and the second image, and their sigmas (M,) px where those are known."""
+
+    points0: FloatArray
+    points1: FloatArray
+    sigmas: FloatArray | None = None
+
 
 THRESHOLDS = (0.25, 0.5, 1.0, 5.0, 10.0, 20.0)
 """Degrees at which the AUC is given."""
@@ -60,15 +67,16 @@ class PoseAccuracy:
 
 
 def evaluate_poses(
-    cameras: Path, pairs: Path, matches: Path, features: Path | None = None, seeds: int = 5
+    cameras: Path, pairs: Path, matches: Path, features: Path | None = None, seeds: int = 5, *, weighted: bool = True
 ) -> PoseAccuracy:
     """Accuracy of a matches file over a list of pairs; a pair without matches counts as failed.
 
     cameras: cameras.json (K, R, t world-to-camera, pixel centres at integers). features: needed for sparse matches.
+    weighted: adjust each pose to the sigmas of its matches, where the file holds them, as after refinement.
     Raises UsageError, PairsError, StoreError.
     """
     wanted, known = load_known(cameras, pairs)
-    return score_points(wanted, _matched_points(wanted, matches, features), known, seeds)
+    return score_points(wanted, _matched_points(wanted, matches, features, weighted), known, seeds)
 
 
 def load_known(cameras: Path, pairs: Path) -> tuple[list[Pair], dict[str, Camera]]:
@@ -82,25 +90,40 @@ def load_known(cameras: Path, pairs: Path) -> tuple[list[Pair], dict[str, Camera
 
 
 def score_points(
-    pairs: Sequence[Pair], points: Sequence[_Matched], cameras: Mapping[str, Camera], seeds: int
+    pairs: Sequence[Pair], points: Sequence[Matched], cameras: Mapping[str, Camera], seeds: int
 ) -> PoseAccuracy:
     """Accuracy of each pair's matched pixels."""
-    matched = [(*found, cameras[a], cameras[b]) for (a, b), found in zip(pairs, points, strict=True)]
-    errors = np.array([[pose_error(*one, seed) for one in matched] for seed in range(seeds)])
+    known = [(cameras[a], cameras[b]) for a, b in pairs]
+    errors = np.array(
+        [
+            [pose_error(*found[:2], *two, seed, found.sigmas) for found, two in zip(points, known, strict=True)]
+            for seed in range(seeds)
+        ]
+    )
     curves = np.array([area_under_recall(one) for one in errors])
-    shares = [precise_share(*one) for one in matched if len(one[0])]
+    shares = [precise_share(*found[:2], *two) for found, two in zip(points, known, strict=True) if len(found.points0)]
     return PoseAccuracy(
         len(pairs),
         seeds,
         tuple(100 * curves.mean(0)),
         tuple(100 * curves.std(0)),
         100 * float(np.mean(shares)) if shares else 0.0,
-        float(np.mean([len(p0) for p0, _ in points])),
+        float(np.mean([len(found.points0) for found in points])),
     )
 
 
-def pose_error(points0: FloatArray, points1: FloatArray, camera0: Camera, camera1: Camera, seed: int = 0) -> float:
-    """Error in degrees of the relative pose estimated from matched pixels (M, 2) each."""
+def pose_error(
+    points0: FloatArray,
+    points1: FloatArray,
+    camera0: Camera,
+    camera1: Camera,
+    seed: int = 0,
+    sigmas: FloatArray | None = None,
+) -> float:
+    """Error in degrees of the relative pose estimated from matched pixels (M, 2) each.
+
+    sigmas: (M,) px, to which the pose is adjusted at last.
+    """
     poselib = require_poselib()
     if len(points0) < 8:
         return 180.0
@@ -111,9 +134,12 @@ def pose_error(points0: FloatArray, points1: FloatArray, camera0: Camera, camera
         _pinhole(camera1),
         {"max_epipolar_error": MAX_EPIPOLAR_ERROR, "max_iterations": 10_000, "seed": seed},
     )
+    estimate = (pose.R, pose.t)
+    if sigmas is not None:
+        estimate = adjust_pose(*estimate, points0, points1, (camera0.K, camera1.K), sigmas)
     rotation, translation = relative_pose(camera0, camera1)
-    turn = np.degrees(np.arccos(np.clip((np.trace(pose.R.T @ rotation) - 1) / 2, -1, 1)))
-    along = abs(pose.t @ translation) / (np.linalg.norm(pose.t) * np.linalg.norm(translation) + 1e-12)
+    turn = np.degrees(np.arccos(np.clip((np.trace(estimate[0].T @ rotation) - 1) / 2, -1, 1)))
+    along = abs(estimate[1] @ translation) / (np.linalg.norm(estimate[1]) * np.linalg.norm(translation) + 1e-12)
     return float(max(turn, np.degrees(np.arccos(np.clip(along, -1, 1)))))
 
 
@@ -148,22 +174,23 @@ def relative_pose(camera0: Camera, camera1: Camera) -> tuple[FloatArray, FloatAr
     return rotation, camera1.t - rotation @ camera0.t
 
 
-def _matched_points(pairs: Iterable[Pair], matches: Path, features: Path | None) -> list[_Matched]:
+def _matched_points(pairs: Sequence[Pair], matches: Path, features: Path | None, weighted: bool) -> list[Matched]:
     with MatchesReader(matches) as reader:
         found = [reader.load(*pair) if pair in reader else None for pair in pairs]
-    nothing = np.zeros((0, 2), np.float32)
+        sigmas = [reader.sigmas(*pair) if weighted and pair in reader else None for pair in pairs]
+    nothing = Matched(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32))
     if all(one is None or isinstance(one, PointMatches) for one in found):
-        return [(one.points0, one.points1) if isinstance(one, PointMatches) else (nothing, nothing) for one in found]
+        return [Matched(one.points0, one.points1) if isinstance(one, PointMatches) else nothing for one in found]
     if features is None:
         raise UsageError(f"{matches} holds indices: give the features they belong to as features=FILE")
     points = []
     with KeypointsReader(features) as keypoints:
-        for (a, b), one in zip(pairs, found, strict=True):
+        for (a, b), one, sigma in zip(pairs, found, sigmas, strict=True):
             if one is None or isinstance(one, PointMatches):
-                points.append((nothing, nothing))
+                points.append(nothing)
             else:
                 first, second = one.indices.T
-                points.append((keypoints.load(a).keypoints[first], keypoints.load(b).keypoints[second]))
+                points.append(Matched(keypoints.load(a).keypoints[first], keypoints.load(b).keypoints[second], sigma))
     return points
 
 

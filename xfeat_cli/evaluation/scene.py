@@ -13,7 +13,7 @@ import numpy as np
 
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import UsageError
-from xfeat_cli.evaluation.pose import PoseAccuracy, load_known, require_poselib, score_points
+from xfeat_cli.evaluation.pose import Matched, PoseAccuracy, load_known, require_poselib, score_points
 from xfeat_cli.images import ImageFile, read_photo
 from xfeat_cli.model.runtime import Runtime
 from xfeat_cli.types import Matches
@@ -45,5 +45,5 @@ class Scene:
             matches = network.match(features[one], features[two], MatchConfig(min_cossim=-1.0))
             assert isinstance(matches, Matches)
             first, second = matches.indices.T
-            points.append((features[one].keypoints[first], features[two].keypoints[second]))
+            points.append(Matched(features[one].keypoints[first], features[two].keypoints[second]))
         return score_points(self._pairs, points, self._cameras, seeds)

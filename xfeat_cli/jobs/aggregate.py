@@ -6,6 +6,7 @@ Two passes, neither of which holds more than one image's points and one pair: im
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from xfeat_cli.errors import StoreError, UsageError
-from xfeat_cli.files import FileKind, check_output
+from xfeat_cli.files import FileKind, check_output, warn_once
 from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.matching.aggregate import assign, index_matches, merge_points
@@ -33,6 +34,9 @@ from xfeat_cli.store.writer import Store
 from xfeat_cli.types import FloatArray, Pair, PointMatches
 
 _CACHED_IMAGES = 64
+
+_MOST_POINTS, _LEAST_POINT_BYTES = 4_000_000, 8
+"""Points of one image that are believed of any file; beyond that, as many as its bytes can hold."""
 
 
 @dataclass
@@ -110,13 +114,14 @@ def aggregate(
         for entry, problem in resolved.ambiguous.items():
             tally.add(Report(entry, Status.FAILED, error=problem))
         with Store.open(keypoints, KEYPOINTS, provenance, overwrite=overwrite, inputs=inputs) as store:
-            _write_keypoints(store, list(resolved.pairs.values()), pairs, images, config.radius)
+            sound = _within_measure(resolved.pairs, pairs, tally)
+            _write_keypoints(store, list(sound.values()), pairs, images, config.radius)
             store.finish()
         with (
             KeypointsReader(keypoints) as merged,
             Store.open(output, MATCHES, provenance, overwrite=overwrite, inputs=[*inputs, keypoints]) as store,
         ):
-            _write_matches(store, resolved.pairs, pairs, merged, config.radius, tally, summary)
+            _write_matches(store, sound, pairs, merged, config.radius, tally, summary)
             store.finish()
     summary.seconds = time.monotonic() - started
     return summary
@@ -132,11 +137,11 @@ def _write_keypoints(
     for name, others in partners.items():
         if name in store:
             continue
-        loaded = [found for other in others if (found := _points(matches, name, other)) is not None]
+        loaded = [found for other in others if isinstance(found := _points(matches, name, other), PointMatches)]
         points = np.concatenate([np.zeros((0, 2), np.float32), *(found.points0 for found in loaded)])
         scores = np.concatenate([np.zeros(0, np.float32), *(found.scores for found in loaded)])
         merged = merge_points(points, scores, radius)
-        size = images.image_size(name)
+        size = _size(images, name)
         attributes = {key: value for key, value in images.entry_attributes(name).items() if key == "image_digest"}
         uncertainty = images.uncertainty(name)
         stated = {} if uncertainty is None else {"keypoints": {"uncertainty": uncertainty}}
@@ -164,8 +169,8 @@ def _write_matches(
             status = Status.SKIPPED
         else:
             points = _points(matches, *pair)
-            if points is None:
-                tally.add(Report(" ".join(pair), Status.FAILED, error=f"{matches.path}: {entry!r} is damaged"))
+            if isinstance(points, StoreError):
+                tally.add(Report(" ".join(pair), Status.FAILED, error=str(points)))
                 continue
             _put_pair(store, entry, points, keypoints(pair[0]), keypoints(pair[1]), radius)
             status = Status.OK
@@ -195,11 +200,40 @@ def _put_pair(
     )
 
 
-def _points(matches: MatchesReader, name0: str, name1: str) -> PointMatches | None:
-    """The points of a pair; None when its entry is damaged."""
+def _size(images: KeypointsReader, name: str) -> tuple[int, int]:
+    """Of an image; unknown where its entry is damaged."""
+    try:
+        return images.image_size(name)
+    except StoreError as error:
+        warn_once(str(error))
+        return 0, 0
+
+
+def _within_measure(pairs: dict[str, Pair], matches: MatchesReader, tally: Tally) -> dict[str, Pair]:
+    """The pairs without those whose points would make more in one image than the file's size warrants."""
+    most = max(_MOST_POINTS, matches.path.stat().st_size // _LEAST_POINT_BYTES)
+    points: Counter[str] = Counter()
+    sound = {}
+    for entry, pair in pairs.items():
+        try:
+            count = matches.row_count(*pair)
+        except StoreError as error:
+            tally.add(Report(" ".join(pair), Status.FAILED, error=f"{matches.path}: {entry!r}: {error}"))
+            continue
+        if max(points[name] for name in pair) + count > most:
+            error_line = f"{matches.path}: {entry!r} would give an image more than {most:,} points; match again"
+            tally.add(Report(" ".join(pair), Status.FAILED, error=error_line))
+            continue
+        points.update(dict.fromkeys(pair, count))
+        sound[entry] = pair
+    return sound
+
+
+def _points(matches: MatchesReader, name0: str, name1: str) -> PointMatches | StoreError:
+    """The points of a pair, or what is wrong with its entry."""
     try:
         found = matches.load(name0, name1)
-    except StoreError:
-        return None
+    except StoreError as error:
+        return error
     assert isinstance(found, PointMatches)
     return found

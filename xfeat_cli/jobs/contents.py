@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from xfeat_cli.errors import StoreError
-from xfeat_cli.store.layout import HDF5_ERRORS, entries, guess_kind, python_attributes
+from xfeat_cli.store.layout import entries, guess_kind
 from xfeat_cli.store.reader import open_hdf5
+from xfeat_cli.store.values import HDF5_ERRORS, python_attributes
 
 
 @dataclass(frozen=True)

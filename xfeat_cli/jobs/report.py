@@ -402,7 +402,7 @@ def _draw(page: PageFolder, content: Content, inputs: Inputs, gathered: _Gatheri
         turn = level_turn(model, gps["rotation"] if gps and number == 0 else None)
         page.put_model(number, model, rows, turn, config.points)
         if number == 0:
-            _save_stills(page.folder, model)
+            _save_stills(page.folder, model, turn)
     sizes = [(image["width"] or 1, image["height"] or 1) for image in content.data["images"]]
     observed = {image.name: image.points for model in reversed(inputs.models) for image in model.images}
     for row, photo in enumerate(inputs.photos):
@@ -470,7 +470,7 @@ def _spread(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
     return rows[np.linspace(0, len(rows) - 1, most).astype(int)]
 
 
-def _save_stills(folder: Path, model: SparseModel) -> None:
+def _save_stills(folder: Path, model: SparseModel, turn: npt.NDArray[np.float64]) -> None:
     scene = Scene(
         model.points,
         model.colours,
@@ -479,7 +479,7 @@ def _save_stills(folder: Path, model: SparseModel) -> None:
     )
     about = f"{len(model.images):,} cameras, {len(model.points):,} points"
     for name, dark in (("model.png", False), ("model-dark.png", True)):
-        (folder / name).write_bytes(as_png(model_picture(scene, about, side=560, dark=dark)))
+        (folder / name).write_bytes(as_png(model_picture(scene, about, side=560, dark=dark, turn=turn)))
 
 
 def _check_target(target: Path) -> None:

@@ -28,11 +28,12 @@ def reconstruct(
     overwrite: bool = False,
     listeners: Listeners | None = None,
 ) -> SfmSummary:
-    """Extract, pair, match, (when semi-dense) aggregate, import, verify, map.
+    """Extract, pair, match, (when semi-dense) aggregate, refine, import, verify, map.
 
     Args:
         images: folder of photographs, walked recursively.
-        output: folder for features.h5, pairs.txt, matches.h5, keypoints.h5 and aggregated.h5 (semi-dense), database.db
+        output: folder for features.h5, pairs.txt, matches.h5, keypoints.h5 and aggregated.h5 (semi-dense),
+            links.h5, refined.h5 and refined-matches.h5, database.db
             and sparse/0, 1, … (COLMAP models, the largest first). What an earlier run left there is reused where it is
             still right; what photographs, options or damaged files have made wrong is made again, and told.
         config: a config for each stage.

@@ -11,6 +11,8 @@ from xfeat_cli.errors import WeightsError
 from xfeat_cli.machine.memory import keep_freed_memory
 from xfeat_cli.model.network import Refiner
 from xfeat_cli.model.weights import Weights, WeightsInfo
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import Library, library
 
 _BLOCK_ROWS = {"cpu": 1024, "cuda": 1 << 16, "mps": 1 << 14}
 """Matches that pass through all layers before the next: a layer's 512 outputs for each are still in the cache when the
@@ -42,6 +44,14 @@ class BlockedRefiner:
             (layer.weight.to(device, self._dtype), layer.bias.to(device, self._dtype))
             for layer in folded_layers(weights)
         ]
+        self._native = self._for_library() if device.type == "cpu" and self._dtype is torch.float32 else None
+
+    def _for_library(self) -> tuple[Library, list[tuple[native.Floats, native.Floats]]] | None:
+        """The native library, where it multiplies fast, and the layers as it wants them."""
+        loaded = library()
+        if loaded is None or not loaded.multiplies_fast:
+            return None
+        return loaded, [(native.panels(weight.numpy()), bias.numpy()) for weight, bias in self._layers]
 
     @torch.inference_mode()
     def __call__(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
@@ -51,10 +61,19 @@ class BlockedRefiner:
         return torch.cat([self._logits(torch.cat(block, 1)) for block in blocks])
 
     def _logits(self, both: Tensor) -> Tensor:
+        if self._native is not None:
+            return self._logits_of_library(both, *self._native)
         hidden = both.to(self._device, self._dtype)
         for weight, bias in self._layers[:-1]:
             hidden = F.linear(hidden, weight, bias).relu_()
         return F.linear(hidden, *self._layers[-1]).float()
+
+    @staticmethod
+    def _logits_of_library(both: Tensor, loaded: Library, layers: list[tuple[native.Floats, native.Floats]]) -> Tensor:
+        values = both.float().numpy()
+        for place, (weight, bias) in enumerate(layers, 1):
+            values = native.linear(loaded, values, weight, bias, rectify=place < len(layers))
+        return torch.from_numpy(values)
 
 
 def folded_layers(weights: Weights) -> list[nn.Linear]:

@@ -17,6 +17,9 @@ CHANNELS = 64
 
 _POSITIONS = 65
 
+_PANEL = 64
+"""Outputs of a layer whose weights lie together in memory."""
+
 
 def match(
     library: Library, descriptors0: Floats, descriptors1: Floats, min_cossim: float, ratio: float
@@ -89,6 +92,26 @@ def describe(library: Library, features: Floats, points: Floats) -> Floats:
     height, width, _ = features.shape
     library.call("xfeat_describe", _at(features), height, width, _at(points), len(points), _at(descriptors))
     return descriptors
+
+
+def panels(weight: Floats) -> Floats:
+    """The weight (N, K) of a layer, N a multiple of 64, as `linear` wants it: (N / 64, K, 64)."""
+    outputs, inputs = weight.shape
+    return np.ascontiguousarray(weight.reshape(outputs // _PANEL, _PANEL, inputs).transpose(0, 2, 1), np.float32)
+
+
+def linear(library: Library, values: Floats, weight: Floats, bias: Floats, *, rectify: bool) -> Floats:
+    """values (M, K) · weightᵀ + bias (N,), negative results made 0 where `rectify`: (M, N). weight: of `panels`.
+
+    As `torch.nn.functional.linear` and `relu`.
+    """
+    values, (count, inputs, _) = _floats(values, (-1, -1)), weight.shape
+    weight, bias = _floats(weight, (count, values.shape[1], _PANEL)), _floats(bias, (count * _PANEL,))
+    output = np.empty((len(values), len(bias)), np.float32)
+    library.call(
+        "xfeat_linear", _at(values), len(values), inputs, _at(weight), _at(bias), len(bias), int(rectify), _at(output)
+    )  # fmt: skip
+    return output
 
 
 def reduce_gray(library: Library, pixels: npt.NDArray[np.uint8], height: int, width: int) -> Floats:

@@ -14,7 +14,7 @@ LEVELS = ("plain", "avx2", "avx512", "avx512bf16")
 SWITCH = "XFEAT_NATIVE"
 """Environment variable: `off`, or the highest level to use."""
 
-_ABI = 1
+_ABI = 2
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
 _INT, _LONG, _FLOAT, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
@@ -26,6 +26,7 @@ _SIGNATURES = {
         *(_POINTER, _INT, _POINTER, _POINTER, _POINTER),
     ],
     "xfeat_describe": [_POINTER, _INT, _INT, _POINTER, _INT, _POINTER],
+    "xfeat_linear": [_POINTER, _INT, _INT, _POINTER, _POINTER, _INT, _INT, _POINTER],
     "xfeat_reduce_gray": [_POINTER, _INT, _INT, _INT, _LONG, _INT, _INT, _POINTER],
 }
 

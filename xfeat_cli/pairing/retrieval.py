@@ -8,14 +8,17 @@ kept along the axes on which the images differ most. Words and axes are learned 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from xfeat_cli.errors import StoreError
+from xfeat_cli.files import warn_once
 from xfeat_cli.pairing.neighbours import IndexArray, nearest_pairs
 from xfeat_cli.pairing.present import present_names
 from xfeat_cli.photo_names import natural_key
@@ -107,23 +110,45 @@ def similar_pairs(
 def _describe(features: Path) -> tuple[list[str], Float32Array]:
     """Names of the images that have features, and their global descriptors (N, V)."""
     with FeaturesReader(features) as reader:
-        names = [name for name in present_names(reader) if reader.count(name)]
+        names, lengths = [], Counter[int]()
+        for name in present_names(reader):
+            try:
+                shape = reader.descriptor_shape(name)
+            except StoreError as error:
+                warn_once(f"left out: {error}")
+                continue
+            if shape[1]:
+                names.append((name, shape[0]))
+                lengths[shape[0]] += 1
         if not names:
             return [], np.zeros((0, 1), np.float32)
-        step = -(-len(names) // SAMPLED_IMAGES)
-        length = reader.load(names[0]).descriptors.shape[1]
+        usual = lengths.most_common(1)[0][0]
+        for name, length in names:
+            if length != usual:
+                warn_once(f"left out: {features}: descriptors of {name!r} have {length} numbers, not {usual}")
 
-        def local(name: str) -> FloatArray:
-            descriptors = reader.load(name).descriptors
-            if descriptors.shape[1] != length:
-                raise StoreError(f"{features}: descriptors of {name!r} differ in length from those of {names[0]!r}")
-            return descriptors
+        def local(name: str) -> FloatArray | None:
+            try:
+                return reader.load(name).descriptors
+            except StoreError as error:
+                warn_once(f"left out: {error}")
+                return None
 
-        pooling = learn(map(local, names[::step]))
-        vectors = np.zeros((len(names), len(pooling.axes)), np.float32)
-        for row, name in enumerate(names):
-            vectors[row] = pooling.pool(local(name))
-    return names, vectors
+        alike = [name for name, length in names if length == usual]
+        step = -(-len(alike) // SAMPLED_IMAGES)
+        sample = (descriptors for descriptors in map(local, alike[::step]) if descriptors is not None)
+        first = next(sample, None)
+        if first is None:
+            return [], np.zeros((0, 1), np.float32)
+        pooling = learn(chain([first], sample))
+        described: list[str] = []
+        vectors = np.zeros((len(alike), len(pooling.axes)), np.float32)
+        for name in alike:
+            descriptors = local(name)
+            if descriptors is not None:
+                vectors[len(described)] = pooling.pool(descriptors)
+                described.append(name)
+    return described, vectors[: len(described)]
 
 
 def _some(descriptors: FloatArray, rng: np.random.Generator) -> FloatArray:

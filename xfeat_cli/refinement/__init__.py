@@ -8,6 +8,7 @@
     tracks        groups of keypoints that matches link, gathered into parts of bounded size
     solve         one least-squares problem over all pairs: a shift and an uncertainty for each keypoint
     selection     the matches that are kept, and the keypoints that they use
+    pose          a relative pose adjusted to matches of known uncertainty
 
 Everything here is arrays in, arrays out; `jobs.refine` runs it over a collection.
 """

@@ -93,7 +93,7 @@ def build_content(inputs: Inputs) -> Content:
         "pairs": _pairs(inputs, graph),
         "components": [size for size in graph.sizes if size > 1],
         "single_images": sum(size == 1 for size in graph.sizes),
-        "graph": _drawn_graph(inputs, graph, names),
+        "graph": _drawn_graph(inputs, graph, images),
         "cameras": cameras,
         "residuals": {
             "fields": fields,
@@ -217,55 +217,68 @@ def _pairs(inputs: Inputs, graph: Graph) -> dict[str, Any]:
     }
 
 
-def _drawn_graph(inputs: Inputs, graph: Graph, names: list[str]) -> dict[str, Any]:
-    """The graph that the page draws: images, or groups of images when there are many, each with its strongest links."""
-    pairs, count = inputs.pairs, len(names)
+def _drawn_graph(inputs: Inputs, graph: Graph, images: list[dict[str, Any]]) -> dict[str, Any]:
+    """The graph that the page draws: images, or groups of images when there are many, each with its strongest links.
+
+    Of very many groups, which only images without links make, the largest are drawn.
+    """
+    pairs, count = inputs.pairs, len(images)
     group = np.arange(count) if count <= _DRAWN_NODES else grouped(count, pairs.images, pairs.inliers, _DRAWN_NODES)
-    nodes = int(group.max()) + 1 if count else 0
-    sizes = np.bincount(group, minlength=nodes)
+    group = _renumbered_by_size(group)
+    nodes = min(int(group.max()) + 1 if count else 0, 2 * _DRAWN_NODES)
+    shown = group < nodes
+    sizes = np.bincount(group[shown], minlength=nodes)
+    registered = np.bincount(group[shown], _in_largest(images)[shown], minlength=nodes) / np.maximum(sizes, 1)
     first = np.full(nodes, count, np.int64)
-    np.minimum.at(first, group, np.arange(count))
-    linked = pairs.inliers >= LEAST_INLIERS
-    ends = np.sort(group[pairs.images[linked]].reshape(-1, 2), axis=1)
-    apart = ends[:, 0] != ends[:, 1]
-    keys, inverse = np.unique(ends[apart, 0] * max(nodes, 1) + ends[apart, 1], return_inverse=True)
-    inliers = np.bincount(inverse.reshape(-1), pairs.inliers[linked][apart], minlength=len(keys)).astype(np.int64)
-    one, other = keys // max(nodes, 1), keys % max(nodes, 1)
-    keep = _strongest(one, other, inliers, nodes)
-    special = {tuple(sorted(group[pairs.images[row]].tolist())) for row in graph.bridges}
-    weak = {tuple(sorted(group[pairs.images[link.pair]].tolist())) for link in graph.weak_links}
-    if nodes > 1 and len(keys):
-        is_special = np.array([(int(a), int(b)) in special | weak for a, b in zip(one, other, strict=True)])
-        keep |= is_special
-    in_model = np.zeros(count)
-    in_model[[row for row, photo in enumerate(names) if photo in _registered(inputs)]] = 1
-    shown = np.flatnonzero(sizes > 0)
+    np.minimum.at(first, group[shown], np.flatnonzero(shown))
+    links = _links(inputs, group, nodes)
+    special, weak = (
+        {tuple(sorted(group[pairs.images[row]].tolist())) for row in rows}
+        for rows in (graph.bridges, [link.pair for link in graph.weak_links])
+    )
+    drawn = [
+        {"a": a, "b": b, "inliers": inliers, "bridge": (a, b) in special, "weak": (a, b) in weak, "strong": strong}
+        for a, b, inliers, strong in links
+    ]
     return {
         "grouped": bool(count > _DRAWN_NODES),
+        "left_out": int(count - shown.sum()),
         "nodes": [
             {
                 "image": int(first[node]),
                 "images": int(sizes[node]),
                 "component": int(graph.component[first[node]]),
-                "registered": float(np.mean(in_model[group == node])) if nodes <= 4 * _DRAWN_NODES else None,
+                "registered": float(registered[node]),
             }
-            for node in shown
+            for node in range(nodes)
         ],
-        "links": [
-            {
-                "a": int(one[row]),
-                "b": int(other[row]),
-                "inliers": int(inliers[row]),
-                "bridge": (int(one[row]), int(other[row])) in special,
-                "weak": (int(one[row]), int(other[row])) in weak,
-            }
-            for row in np.flatnonzero(keep)
-        ],
+        "links": [link for link in drawn if link.pop("strong") or link["bridge"] or link["weak"]],
     }
 
 
-def _registered(inputs: Inputs) -> set[str]:
-    return {image.name for image in inputs.models[0].images} if inputs.models else set()
+def _renumbered_by_size(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The same groups, the largest first, and those of one size in the order of their first images."""
+    order = np.argsort(-np.bincount(group), kind="stable") if len(group) else group
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    return number[group]
+
+
+def _in_largest(images: list[dict[str, Any]]) -> npt.NDArray[np.float64]:
+    return np.array([image["model"] == 0 for image in images], np.float64)
+
+
+def _links(inputs: Inputs, group: npt.NDArray[np.int64], nodes: int) -> list[tuple[int, int, int, bool]]:
+    """Links between groups below `nodes`: both, verified matches in all, and whether it is a strong one of either."""
+    pairs = inputs.pairs
+    ends = np.sort(group[pairs.images[pairs.inliers >= LEAST_INLIERS]].reshape(-1, 2), axis=1)
+    between = (ends[:, 0] != ends[:, 1]) & (ends[:, 1] < nodes)
+    keys, inverse = np.unique(ends[between, 0] * max(nodes, 1) + ends[between, 1], return_inverse=True)
+    weights = pairs.inliers[pairs.inliers >= LEAST_INLIERS][between]
+    inliers = np.bincount(inverse.reshape(-1), weights, minlength=len(keys)).astype(np.int64)
+    one, other = keys // max(nodes, 1), keys % max(nodes, 1)
+    strong = _strongest(one, other, inliers, nodes)
+    return [*zip(one.tolist(), other.tolist(), inliers.tolist(), strong.tolist(), strict=True)]
 
 
 def _strongest(one: npt.NDArray, other: npt.NDArray, inliers: npt.NDArray, nodes: int) -> npt.NDArray[np.bool_]:

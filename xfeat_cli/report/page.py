@@ -30,13 +30,13 @@ from xfeat_cli.report.content import Content
 from xfeat_cli.report.inputs import Inputs
 from xfeat_cli.sfm.model import ModelCamera, SparseModel
 from xfeat_cli.types import FloatArray
-from xfeat_cli.view.model import Scene, bounds, levelled
+from xfeat_cli.view.model import Scene, bounds, levelled, turned
 
 KEYPOINTS_IN_A_FILE = 16
 MATCHES_IN_A_FILE = 32
 
-_SCRIPTS = ("vendor.js", "core.js", "photographs.js", "pairs.js", "model.js", "quality.js", "map.js", "run.js")
-_ASSETS = ("style.css", "LICENSES.txt", *_SCRIPTS)
+_SCRIPTS = ("core.js", "photographs.js", "pairs.js", "model.js", "quality.js", "map.js", "run.js")
+_ASSETS = ("style.css", "LICENSES.txt", "vendor.js", *_SCRIPTS)
 _LISTED = 12
 """Missing photographs that the page names without scripts."""
 
@@ -84,7 +84,7 @@ class PageFolder:
             chosen = np.sort(np.lexsort((rng.random(len(chosen)), -model.track_lengths))[:most])
         centres = np.array([image.centre for image in model.images]).reshape(-1, 3)
         rotations = np.array([image.rotation for image in model.images]).reshape(-1, 3, 3)
-        scene = Scene(model.points[chosen] @ turn.T, model.colours[chosen], centres @ turn.T, rotations @ turn.T)
+        scene = turned(Scene(model.points[chosen], model.colours[chosen], centres, rotations), turn)
         middle, reach = bounds(scene)
         self._script(
             f"model-{number}",

@@ -13,7 +13,7 @@ _GOOD_ERROR, _FAIR_ERROR = 0.001, 0.002
 _SHORT_TRACKS = 3.0
 _SPREAD = 0.02
 _PATTERN = 0.25
-_FAR_FROM_GPS, _FAR_TIMES, _FAR_METRES = 0.05, 6, 5
+_FAR_FROM_GPS, _FAR_TIMES, _FAR_METRES = 0.05, 8, 20
 _MOST_STEPS = 5
 
 
@@ -72,6 +72,9 @@ def judge(data: dict[str, Any]) -> Verdict:
     shown = [_registered(figures), _error(figures), _blocks(data)]
     grade = max((*(figure.grade for figure in shown), _gps_grade(figures)), key=_ORDER.index)
     sentence = f"{shown[0].text} photographs registered, reprojection error {shown[1].text}, {shown[2].text}."
+    if far := _far_from_gps(data):
+        sentence += f" GPS says that {_photographs(len(far))} stand{'s' if len(far) == 1 else ''} elsewhere."
+        grade = max(grade, Grade.FAIR, key=_ORDER.index)
     return Verdict(grade, _HEADLINES[grade], sentence, shown, _next_steps(data, grade))
 
 
@@ -222,13 +225,19 @@ def _gps_steps(data: dict[str, Any]) -> list[Step]:
         return []
     if _gps_grade(data["figures"]) is not Grade.GOOD:
         return [Step(f"The model is {median:.1f} m away from GPS (median): it is bent, or GPS is bad; see the map.")]
-    placed = [image for image in data["images"] if image["gps_deviation_m"] is not None]
-    far = [image for image in placed if image["gps_deviation_m"] > max(_FAR_TIMES * median, _FAR_METRES)]
+    far = _far_from_gps(data)
     if not far:
         return []
     name = max(far, key=lambda image: image["gps_deviation_m"])["name"]
-    text = f"{_photographs(len(far)).capitalize()} placed far from GPS, {name} by {worst:.1f} m: see the map."
+    text = f"{name} is {worst:.0f} m away from its GPS position: see the map, and its matches."
     return [Step(text)]
+
+
+def _far_from_gps(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Images that are much farther from their GPS position than the others."""
+    least = max(_FAR_TIMES * (data["figures"]["gps_median"] or 0), _FAR_METRES)
+    placed = [image for image in data["images"] if image["gps_deviation_m"] is not None]
+    return [image for image in placed if image["gps_deviation_m"] > least]
 
 
 def _camera_steps(data: dict[str, Any]) -> list[Step]:

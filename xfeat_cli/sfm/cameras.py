@@ -120,12 +120,16 @@ def _why(key: tuple[Any, ...], count: int) -> str:
 def _focal_px(group: CameraGroup, metadata: Mapping[str, Metadata], images: Path) -> float | None:
     """In pixels of the stored image, from the first image that tells it."""
     for name in group.names:
-        said = metadata[name]
-        if said.focal_px is not None and said.size == group.size:
-            return said.focal_px
-        if said.focal_mm is not None and (focal := _of_known_sensor(images / name, group.size)) is not None:
+        if (focal := focal_px(metadata[name], images / name, group.size)) is not None:
             return focal
     return None
+
+
+def focal_px(said: Metadata, path: Path, size: Size) -> float | None:
+    """What a photograph of (width, height) tells of its focal length, pixels of the stored image; None = nothing."""
+    if said.focal_px is not None and said.size == size:
+        return said.focal_px
+    return _of_known_sensor(path, size) if said.focal_mm is not None else None
 
 
 def _of_known_sensor(path: Path, size: Size) -> float | None:

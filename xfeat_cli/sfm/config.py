@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from xfeat_cli.config import ExtractConfig, MatchConfig, convert, require, require_whole
+from xfeat_cli.config import ExtractConfig, MatchConfig, RefineConfig, convert, require, require_whole
 from xfeat_cli.errors import UsageError
 from xfeat_cli.pairing.config import PairConfig
 
@@ -98,12 +98,14 @@ class MappingConfig:
     threads: −1 = all.
     seed: of the random choices. The same seed and threads give the same model; where several threads add up large
         models (incremental: from 50,000 residuals on; global), it differs in the last digits.
+    robust: adjust the whole model once more, when all else is mapped, with a loss that outliers do not pull (Cauchy).
     """
 
     mapper: Mapper = Mapper.INCREMENTAL
     refine_principal_point: bool = False
     threads: int = -1
     seed: int = 0
+    robust: bool = True
 
     def __post_init__(self) -> None:
         convert(self, mapper=Mapper)
@@ -113,12 +115,13 @@ class MappingConfig:
 
 @dataclass(frozen=True)
 class SfmConfig:
-    """How a folder of photographs becomes a reconstruction: a config for each stage."""
+    """How a folder of photographs becomes a reconstruction: a config for each stage. refinement: None = left out."""
 
     extraction: ExtractConfig = field(default_factory=ExtractConfig)
     pairing: PairConfig = field(default_factory=PairConfig)
     matching: MatchConfig = field(default_factory=MatchConfig)
     aggregation: AggregateConfig = field(default_factory=AggregateConfig)
+    refinement: RefineConfig | None = field(default_factory=RefineConfig)
     cameras: CameraConfig = field(default_factory=CameraConfig)
     verification: VerificationConfig = field(default_factory=VerificationConfig)
     mapping: MappingConfig = field(default_factory=MappingConfig)

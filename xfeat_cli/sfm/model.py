@@ -94,7 +94,7 @@ def read_sparse_model(folder: Path) -> SparseModel:
     images = sorted(model.images.values(), key=lambda image: image.name)
     return SparseModel(
         folder=folder,
-        cameras={number: _camera(number, camera) for number, camera in sorted(model.cameras.items())},
+        cameras={number: model_camera(number, camera) for number, camera in sorted(model.cameras.items())},
         images=[_image(image, model.cameras[image.camera_id], numbers, places) for image in images if image.has_pose],
         unregistered=[image.name for image in images if not image.has_pose],
         points=places,
@@ -123,7 +123,8 @@ def shared_points(model: SparseModel) -> tuple[IndexArray, IndexArray]:
     return np.stack([keys // count, keys % count], axis=1)[apart_images], counts[apart_images]
 
 
-def _camera(number: int, camera: Any) -> ModelCamera:
+def model_camera(number: int, camera: Any) -> ModelCamera:
+    """A pycolmap.Camera as plain values."""
     names = [name.strip() for name in camera.params_info.split(",")]
     values = map(float, camera.params)
     focal = float(camera.mean_focal_length()) if len(camera.focal_length_idxs()) else 0.0

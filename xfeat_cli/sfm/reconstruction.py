@@ -9,12 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xfeat_cli.errors import SfmError
 from xfeat_cli.files import sync_folder
 from xfeat_cli.sfm.config import Mapper, MappingConfig
 from xfeat_cli.sfm.engine import pycolmap
 from xfeat_cli.sfm.model_files import check_model_files
 from xfeat_cli.sfm.process import Listen, in_child
+
+_MOST_ITERATIONS = 25
+_LEAST_LOSS_SCALE = 0.05
+"""Pixels."""
 
 _MODEL_FILE = re.compile(r"(cameras|images|points3D|frames|rigs)\.(bin|txt)|project\.ini")
 """What COLMAP writes into a model's folder."""
@@ -86,8 +92,8 @@ def map_into(
     for written in folder.iterdir():
         shutil.rmtree(written)
     for number, model in enumerate(ordered):
-        if config.refine_principal_point:
-            _refine_principal_points(model, config.threads)
+        if config.robust or config.refine_principal_point:
+            _adjust(model, config)
         (folder / str(number)).mkdir()
         model.write(folder / str(number))
     with pycolmap().Database.open(database) as opened:
@@ -150,19 +156,33 @@ def _map(database: Path, images: Path, output: Path, config: MappingConfig) -> d
         raise SfmError(f"COLMAP's {config.mapper.value} mapper failed on {database}: {error}") from None
 
 
-def _refine_principal_points(model: Any, threads: int) -> None:
-    """Adjust a whole model once more with principal points free: while it grows, few images would let them drift."""
+def _adjust(model: Any, config: MappingConfig) -> None:
+    """Adjust a whole model once more, robustly.
+
+    COLMAP's own adjustment minimises squares, and the wrong matches that its filter of 4 px lets pass turn every pose.
+    Principal points are freed only now, if asked: while a model grows, few images would let them drift.
+    """
     engine = pycolmap()
     options = engine.BundleAdjustmentOptions()
-    options.refine_principal_point = True
+    options.refine_principal_point = config.refine_principal_point
     options.print_summary = False
-    options.ceres.solver_options.num_threads = threads
+    if config.robust:
+        options.ceres.loss_function_type = engine.LossFunctionType.CAUCHY
+        options.ceres.loss_function_scale = _loss_scale(model)
+    options.ceres.solver_options.num_threads = config.threads
+    options.ceres.solver_options.max_num_iterations = _MOST_ITERATIONS
     everything = engine.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         everything.add_image(image_id)
     everything.fix_gauge(engine.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     engine.create_default_bundle_adjuster(options, everything, model).solve()
     model.update_point_3d_errors()
+
+
+def _loss_scale(model: Any) -> float:
+    """Pixels from which a residual counts less: half as much again as what points usually show."""
+    errors = [point.error for point in model.points3D.values()]
+    return max(_LEAST_LOSS_SCALE, 1.5 * float(np.median(errors))) if errors else 1.0
 
 
 def _summary(folder: Path, model: Any, images: int, models: int) -> ModelSummary:

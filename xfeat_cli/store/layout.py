@@ -1,4 +1,4 @@
-"""The HDF5 layout: kinds of files, what an entry holds, which values are believed.
+"""The HDF5 layout: kinds of files and what an entry holds.
 
 An entry is a group that directly holds datasets: an image's features, or a pair's matches. hloc reads these files
 unmodified. It takes every dataset's parent for an image and every dataset in there for a tensor, so all else (options,
@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
+from xfeat_cli.store.values import groups
 from xfeat_cli.types import Features, Links, Matches, PointMatches
 
 FORMAT_VERSION = 1
@@ -36,13 +36,6 @@ REQUIRED_DATASETS = {
     LINKS: ("indices", "affines", "shifts", "information"),
 }
 """What an entry must hold to be complete. hloc's own files may hold no more than this."""
-
-# Claims beyond these are damage or malice: a 300-megapixel image has 4.7 million network cells.
-MAX_ROWS = 10_000_000
-MAX_BYTES = 4 << 30
-
-HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What h5py raises for a damaged file, depending on where the damage is."""
 
 Attribute = str | int | float
 
@@ -116,26 +109,6 @@ def links_entry(links: Links) -> dict[str, np.ndarray]:
     }
 
 
-def groups(h5: h5py.File) -> dict[str, tuple[str, ...]]:
-    """Every group but the root, with the names of the datasets it directly holds; "" stands for the root if it has any.
-
-    Only what the file itself holds: soft and external links are not followed.
-    """
-    found: dict[str, list[str]] = {}
-
-    def visit(raw_name: bytes, info: Any) -> None:
-        name = raw_name.decode("utf-8", "surrogateescape")
-        if info.type == h5py.h5o.TYPE_GROUP:
-            found.setdefault(name, [])
-        elif info.type == h5py.h5o.TYPE_DATASET:
-            group, _, key = name.rpartition("/")
-            found.setdefault(group, []).append(key)
-
-    h5py.h5o.visit(h5.id, visit, info=True)
-    known: dict[tuple[str, ...], tuple[str, ...]] = {}
-    return {group: known.setdefault(keys := tuple(sorted(names)), keys) for group, names in found.items()}
-
-
 def entries(h5: h5py.File) -> dict[str, tuple[str, ...]]:
     """Every group that directly holds datasets, with their names; as `groups`."""
     return {group: keys for group, keys in groups(h5).items() if keys}
@@ -148,27 +121,3 @@ def guess_kind(found: Mapping[str, Iterable[str]]) -> str:
         if 2 * complete > len(found):
             return kind
     return "unknown content"
-
-
-def check_dataset(dataset: h5py.Dataset) -> str | None:
-    """What forbids reading a dataset of an untrusted file, or None."""
-    if dataset.external or dataset.is_virtual:
-        return "lies in another file"
-    if dataset.dtype.kind not in "fiu":
-        return f"holds {dataset.dtype}"
-    if max(dataset.shape or (0,)) > MAX_ROWS or dataset.nbytes > MAX_BYTES:
-        return f"claims the absurd shape {dataset.shape}"
-    if dataset.nbytes and not dataset.id.get_storage_size():
-        return "holds no data"
-    return None
-
-
-def python_attributes(item: h5py.HLObject) -> dict[str, Any]:
-    """Attributes as str, int, float, or nested lists of them."""
-    return {key: _python_value(value) for key, value in item.attrs.items()}
-
-
-def _python_value(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -5,7 +5,8 @@ Files may come from anywhere: nothing outside them is opened and no absurd claim
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,10 +15,11 @@ import h5py
 import numpy as np
 
 from xfeat_cli.errors import StoreError
+from xfeat_cli.store import values
+from xfeat_cli.store.heaps import has_endless_heap
 from xfeat_cli.store.journal import JournaledFile, JournalError, journal_path
 from xfeat_cli.store.layout import (
     FEATURES,
-    HDF5_ERRORS,
     KEYPOINTS,
     LINKS,
     MATCHES,
@@ -25,14 +27,12 @@ from xfeat_cli.store.layout import (
     SEMI_DENSE_FEATURES,
     SEMI_DENSE_MATCHES,
     Attribute,
-    check_dataset,
     entries,
     guess_kind,
     partial_path,
-    python_attributes,
 )
 from xfeat_cli.store.names import pair_name
-from xfeat_cli.types import Features, FloatArray, Links, Matches, PointMatches
+from xfeat_cli.types import Features, FloatArray, IntArray, Links, Matches, PointMatches
 
 _OF_THE_FILE = ("xfeat_kind", "xfeat_format", "xfeat_version")
 """Root attributes that the writer sets itself."""
@@ -59,8 +59,10 @@ def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
     try:
         if journal_path(path).exists():
             return h5py.File(JournaledFile.open_read_only(path), "r")
+        if has_endless_heap(path):
+            raise StoreError(f"{path} is damaged: its strings cannot be read; make it again")
         return h5py.File(path, "r")
-    except (JournalError, *HDF5_ERRORS) as error:
+    except (JournalError, *values.HDF5_ERRORS) as error:
         if isinstance(error, PermissionError):
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         raise StoreError(f"{path} is not an HDF5 file, or is damaged: {error}") from error
@@ -74,7 +76,7 @@ def begun_with(path: Path) -> dict[str, Any]:
         return {}
     try:
         with open_hdf5(begun, superseded=True) as h5:
-            return python_attributes(h5)
+            return values.python_attributes(h5)
     except (StoreError, OSError):
         return {}
 
@@ -95,7 +97,7 @@ def row_count(h5: h5py.File, name: str, key: str) -> int:
     try:
         shape = h5py.h5d.open(h5.id, f"{name}/{key}".encode("utf-8", "surrogateescape")).shape
         return int(shape[0])
-    except (IndexError, *HDF5_ERRORS) as error:
+    except (IndexError, *values.HDF5_ERRORS) as error:
         raise StoreError(f"{key} cannot be read ({error})") from error
 
 
@@ -106,7 +108,7 @@ def describe_datasets(h5: h5py.File, name: str, keys: Iterable[str]) -> dict[str
         try:
             dataset = h5[name][key] if name else h5[key]
             described[key] = f"{dataset.dtype} {dataset.shape}"
-        except HDF5_ERRORS as error:
+        except values.HDF5_ERRORS as error:
             described[key] = f"cannot be read ({error})"
     return described
 
@@ -114,13 +116,12 @@ def describe_datasets(h5: h5py.File, name: str, keys: Iterable[str]) -> dict[str
 def match_count(h5: h5py.File, name: str) -> int:
     """Number of matches of an entry that holds matches0. Raises StoreError when it cannot be read."""
     try:
-        dataset = h5[name]["matches0"]
-        problem = check_dataset(dataset)
-        if problem is None:
-            return int(np.count_nonzero(dataset[()] >= 0))
-    except HDF5_ERRORS as error:
-        problem = f"cannot be read ({error})"
-    raise StoreError(f"matches0 {problem}")
+        indices = values.read_values(h5[name]["matches0"], "iu", (None,), 0)
+        return int(np.count_nonzero(values.checked_indices(indices) >= 0))
+    except values.HDF5_ERRORS as error:
+        raise StoreError(f"matches0 cannot be read ({error})") from error
+    except StoreError as error:
+        raise StoreError(f"matches0 {error}") from error
 
 
 class _Reader:
@@ -132,9 +133,9 @@ class _Reader:
             raise StoreError(f"{path} does not exist; run `{command}` first")
         self._h5 = open_hdf5(self.path)
         try:
-            self.attributes = python_attributes(self._h5)
+            self.attributes = values.python_attributes(self._h5)
             found = entries(self._h5)
-        except HDF5_ERRORS as error:
+        except values.HDF5_ERRORS as error:
             self.close()
             raise StoreError(f"{path} is damaged: {error}") from error
         self.kind = str(self.attributes.get("xfeat_kind") or guess_kind(found))
@@ -163,24 +164,41 @@ class _Reader:
         """Attributes of an entry as Python values. Raises KeyError when there is no such entry."""
         if name not in self._entries:
             raise KeyError(name)
-        return python_attributes(self._h5[name])
+        return values.python_attributes(self._h5[name])
 
-    def _array(self, name: str, key: str, kinds: str, *shape: int | None) -> np.ndarray:
-        """A dataset whose dtype is one of `kinds` and whose shape is `shape`, None = any length."""
+    def number(self, attribute: str, default: float, low: float, high: float) -> float:
+        """A number that the root states, or `default`. Raises StoreError unless it lies in [low, high]."""
+        stated = self.attributes.get(attribute, default)
+        if isinstance(stated, int | float) and low <= stated <= high:
+            return float(stated)
+        raise StoreError(
+            f"{self.path}: {attribute} is {stated!r}, not a number from {low:g} to {high:g}; make it again"
+        )
+
+    def _array(
+        self, name: str, key: str, kinds: str, *shape: int | None, most: float = values.MAX_NUMBER
+    ) -> np.ndarray:
+        """A dataset as of `values.read_values`."""
+        with self._naming(name, key):
+            return values.read_values(self._dataset(name, key), kinds, shape, most)
+
+    def _dataset(self, name: str, key: str) -> h5py.Dataset:
         try:
-            dataset = self._h5[name][key]
-            problem = check_dataset(dataset)
-            if dataset.dtype.kind not in kinds:
-                problem = problem or f"holds {dataset.dtype}"
-            if len(dataset.shape) != len(shape) or any(
-                b not in (None, a) for a, b in zip(dataset.shape, shape, strict=True)
-            ):
-                problem = problem or f"has shape {dataset.shape}"
-            if problem is None:
-                return dataset[()]
-        except HDF5_ERRORS as error:
-            problem = f"cannot be read ({error})"
-        raise StoreError(f"{self.path}: {key} of {name!r} {problem}; make that entry again")
+            return self._h5[name][key]
+        except values.HDF5_ERRORS as error:
+            raise StoreError(f"cannot be read ({error})") from error
+
+    def _points(self, name: str, key: str, count: int | None) -> FloatArray:
+        points = self._array(name, key, "f", count, 2, most=values.MAX_COORDINATE)
+        return points.astype(np.float32, copy=False)
+
+    @contextmanager
+    def _naming(self, name: str, key: str) -> Iterator[None]:
+        """Errors in the block come to say what they are about."""
+        try:
+            yield
+        except StoreError as error:
+            raise StoreError(f"{self.path}: {key} of {name!r} {error}; make that entry again") from error
 
 
 class EntriesReader(_Reader):
@@ -203,16 +221,12 @@ class EntriesReader(_Reader):
         """Datasets of an entry, its attributes, and those of its datasets. Raises KeyError, StoreError."""
         datasets, described = {}, {}
         for key in self._entries[name]:
-            try:
-                dataset = self._h5[name][key]
-                problem = check_dataset(dataset)
-                if problem is None:
-                    datasets[key] = dataset[()]
-                    described[key] = python_attributes(dataset)
-            except HDF5_ERRORS as error:
-                problem = f"cannot be read ({error})"
-            if problem is not None:
-                raise StoreError(f"{self.path}: {key} of {name!r} {problem}; make that entry again")
+            with self._naming(name, key):
+                dataset = self._dataset(name, key)
+                datasets[key] = values.read_values(
+                    dataset, "fiu", (None,) * len(dataset.shape or ()), values.MAX_NUMBER
+                )
+                described[key] = values.python_attributes(dataset)
         return datasets, self.entry_attributes(name), described
 
 
@@ -232,16 +246,14 @@ class _ImagesReader(_Reader):
         """(width, height) of the stored image, (0, 0) where the file does not say. Raises KeyError, StoreError."""
         if "image_size" not in self._entries[name]:
             return 0, 0
-        width, height = self._array(name, "image_size", "iuf", 2)
-        return int(width), int(height)
+        with self._naming(name, "image_size"):
+            return values.checked_size(values.read_values(self._dataset(name, "image_size"), "iuf", (2,), np.inf))
 
     def _keypoints(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
         """Keypoints, scores and image size."""
         keys = self._entries[name]
-        keypoints = self._array(name, "keypoints", "f", None, 2).astype(np.float32, copy=False)
+        keypoints = self._points(name, "keypoints", None)
         n = len(keypoints)
-        if not np.isfinite(keypoints).all():
-            raise StoreError(f"{self.path}: keypoints of {name!r} are not finite; make that entry again")
         scores = self._array(name, "scores", "f", n) if "scores" in keys else np.ones(n)
         return keypoints, scores.astype(np.float32, copy=False), self.image_size(name)
 
@@ -280,8 +292,16 @@ class FeaturesReader(_ImagesReader):
             orientation=self._orientation(name),
         )
 
+    def descriptor_shape(self, name: str) -> tuple[int, int]:
+        """(D, N) of an image's descriptors, without reading them. Raises KeyError, StoreError."""
+        with self._naming(name, "descriptors"):
+            shape = self._dataset(name, "descriptors").shape
+            if shape is None or len(shape) != 2:
+                raise StoreError(f"has shape {shape}")
+        return int(shape[0]), int(shape[1])
+
     def _orientation(self, name: str) -> int:
-        stated = python_attributes(self._h5[name]).get("orientation")
+        stated = values.python_attributes(self._h5[name]).get("orientation")
         return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
 
 
@@ -306,7 +326,7 @@ class KeypointsReader(_ImagesReader):
         """How far a keypoint of an image may be off, px; None where the file does not say. Raises KeyError."""
         if name not in self._entries:
             raise KeyError(name)
-        stated = python_attributes(self._h5[name]["keypoints"]).get("uncertainty")
+        stated = values.python_attributes(self._h5[name]["keypoints"]).get("uncertainty")
         return float(stated) if isinstance(stated, int | float) else None
 
     def uncertainties(self, name: str) -> FloatArray | None:
@@ -346,8 +366,8 @@ class MatchesReader(_Reader):
             raise KeyError((name0, name1))
         if self.kind == MATCHES:
             return self._matches(name, flip)
-        points0 = self._array(name, "keypoints0", "f", None, 2).astype(np.float32, copy=False)
-        points1 = self._array(name, "keypoints1", "f", len(points0), 2).astype(np.float32, copy=False)
+        points0 = self._points(name, "keypoints0", None)
+        points1 = self._points(name, "keypoints1", len(points0))
         scores = self._array(name, "scores", "f", len(points0)).astype(np.float32, copy=False)
         return PointMatches(points1, points0, scores) if flip else PointMatches(points0, points1, scores)
 
@@ -359,13 +379,22 @@ class MatchesReader(_Reader):
             name, flip = pair_name(name1, name0), True
         if "sigma" not in self._entries[name]:
             return None
-        matches0 = self._array(name, "matches0", "i", None)
+        matches0 = self._indices(name)
         sigmas = self._array(name, "sigma", "f", len(matches0))
         index0 = np.flatnonzero(matches0 >= 0)
         return sigmas[index0[np.argsort(matches0[index0], kind="stable")] if flip else index0]
 
+    def _indices(self, name: str) -> IntArray:
+        with self._naming(name, "matches0"):
+            return values.checked_indices(values.read_values(self._dataset(name, "matches0"), "iu", (None,), 0))
+
+    def row_count(self, name0: str, name1: str) -> int:
+        """Number of semi-dense matches of a pair, without reading them. Raises KeyError, StoreError."""
+        name = next(n for n in (pair_name(name0, name1), pair_name(name1, name0)) if n in self._entries)
+        return row_count(self._h5, name, "keypoints0")
+
     def _matches(self, name: str, flip: bool) -> Matches:
-        matches0 = self._array(name, "matches0", "i", None).astype(np.int32)
+        matches0 = self._indices(name)
         scores0 = self._array(name, "matching_scores0", "f", len(matches0))
         index0 = np.flatnonzero(matches0 >= 0).astype(np.int32)
         indices = np.stack([index0, matches0[index0]], axis=1)
@@ -392,7 +421,10 @@ class LinksReader(_Reader):
         """Links of a pair, in the order of the images in the entry's name. Raises KeyError, StoreError."""
         if entry not in self._entries:
             raise KeyError(entry)
-        indices = self._array(entry, "indices", "i", None, 2).astype(np.int32, copy=False)
+        indices = self._array(entry, "indices", "i", None, 2)
+        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= values.MAX_ROWS):
+            raise StoreError(f"{self.path}: indices of {entry!r} refer to keypoints that no image has")
+        indices = indices.astype(np.int32, copy=False)
         m = len(indices)
         affines = self._array(entry, "affines", "f", m, 4).astype(np.float32).reshape(-1, 2, 2)
         shifts, information = (

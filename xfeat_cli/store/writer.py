@@ -22,16 +22,15 @@ from xfeat_cli.files import FileKind, check_no_input, check_output, durable_rena
 from xfeat_cli.store.journal import JournaledFile, JournalError, journal_path
 from xfeat_cli.store.layout import (
     FORMAT_VERSION,
-    HDF5_ERRORS,
     NOT_COMPARED,
     Attribute,
     entries,
     guess_kind,
     partial_path,
-    python_attributes,
 )
 from xfeat_cli.store.lock import OutputLock
 from xfeat_cli.store.reader import open_hdf5
+from xfeat_cli.store.values import HDF5_ERRORS, python_attributes
 from xfeat_cli.version import __version__
 
 # Readable by every HDF5 since 1.8, and a third smaller per entry than HDF5's own default.

@@ -43,8 +43,12 @@ def levelled(scene: Scene) -> tuple[Scene, Float64Array]:
         ahead = np.cross(np.eye(3)[np.argmin(np.abs(down))], down)
     ahead = ahead / np.linalg.norm(ahead)
     turn = np.stack([np.cross(down, ahead), down, ahead])
-    turned = Scene(scene.points @ turn.T, scene.colours, scene.centres @ turn.T, scene.rotations @ turn.T)
-    return turned, turn
+    return turned(scene, turn), turn
+
+
+def turned(scene: Scene, turn: Float64Array) -> Scene:
+    """The scene in a frame that is turned by a rotation (3, 3)."""
+    return Scene(scene.points @ turn.T, scene.colours, scene.centres @ turn.T, scene.rotations @ turn.T)
 
 
 def _upright(rotations: Float64Array) -> Float64Array:
@@ -78,9 +82,11 @@ def bounds(scene: Scene) -> tuple[Float64Array, float]:
     return (low + high) / 2, max(float((high - low).max()) / 2, 1e-6)
 
 
-def model_picture(scene: Scene, about: str, side: int = 760, *, dark: bool = False) -> Picture:
-    """Three views beside one another."""
-    level, _ = levelled(scene)
+def model_picture(
+    scene: Scene, about: str, side: int = 760, *, dark: bool = False, turn: Float64Array | None = None
+) -> Picture:
+    """Three views beside one another. turn: the rotation (3, 3) that levels the scene, where it is known."""
+    level = levelled(scene)[0] if turn is None else turned(scene, turn)
     middle, reach = bounds(level)
     scale = side / 2 / (reach * 1.06)
     panels = [_panel(level, middle, scale, side, view, DARK if dark else PAPER) for view in _SIDES]

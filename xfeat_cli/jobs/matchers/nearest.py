@@ -24,6 +24,7 @@ from xfeat_cli.matching.refine import refine
 from xfeat_cli.model import weights
 from xfeat_cli.model.backends import DTYPES
 from xfeat_cli.model.labels import LABELS
+from xfeat_cli.model.lighterglue_state import DESCRIPTOR
 from xfeat_cli.model.refiner import BlockedRefiner
 from xfeat_cli.model.weights import Weights
 from xfeat_cli.store.layout import SEMI_DENSE_FEATURES, matches_entry, point_matches_entry
@@ -139,7 +140,7 @@ class NearestMatcher:
 
     def _default_threshold(self) -> float:
         """Semi-dense matches are judged by the refiner; features of other tools state no threshold."""
-        return -1.0 if self.semi_dense else float(self._reader.attributes.get("xfeat_min_cossim", -1.0))
+        return -1.0 if self.semi_dense else self._reader.number("xfeat_min_cossim", -1.0, -1.0, 1.0)
 
     def _refiners_of(self, loaded: Weights) -> dict[torch.device, BlockedRefiner]:
         return {device: BlockedRefiner(loaded, device, self.precision) for device in {*self.devices}}
@@ -160,9 +161,16 @@ class NearestMatcher:
 
     def _load_pair(self, pair: Pair) -> tuple[_Loaded, _Loaded] | StoreError:
         try:
-            return self._load(pair[0]), self._load(pair[1])
+            one, two = self._load(pair[0]), self._load(pair[1])
         except StoreError as error:
             return error
+        lengths = [loaded.features.descriptors.shape[1] for loaded in (one, two)]
+        if lengths[0] != lengths[1] or (self.semi_dense and lengths[0] != DESCRIPTOR):
+            return StoreError(
+                f"{self._reader.path}: descriptors of {pair[0]!r} have {lengths[0]} numbers, those of {pair[1]!r} "
+                f"{lengths[1]}; extract both in the same way"
+            )
+        return one, two
 
     def _load(self, name: str) -> _Loaded:
         if name in self._cache:

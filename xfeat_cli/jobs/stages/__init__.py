@@ -7,6 +7,7 @@ from xfeat_cli.jobs.stages.importing import Import
 from xfeat_cli.jobs.stages.mapping import Reconstruction
 from xfeat_cli.jobs.stages.matching import Matching
 from xfeat_cli.jobs.stages.pairs import Pairs
+from xfeat_cli.jobs.stages.refinement import Refinement
 from xfeat_cli.jobs.stages.verification import Verification
 
 STAGES: tuple[Stage, ...] = (
@@ -14,6 +15,7 @@ STAGES: tuple[Stage, ...] = (
     Pairs(),
     Matching(),
     Aggregation(),
+    Refinement(),
     Import(),
     Verification(),
     Reconstruction(),

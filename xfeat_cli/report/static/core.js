@@ -31,6 +31,20 @@ window.xfeat = (() => {
     return promise;
   }
 
+  /* three.js and d3, which only some parts need. */
+  let library_loaded = null;
+  function library() {
+    library_loaded ||= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.nonce = nonce;
+      script.src = "assets/vendor.js";
+      script.onload = resolve;
+      script.onerror = () => reject(new Error("assets/vendor.js is missing"));
+      document.head.append(script);
+    });
+    return library_loaded;
+  }
+
   /* An element; `text` is text, never markup. */
   function el(tag, properties = {}, ...children) {
     const element = document.createElement(tag);
@@ -191,5 +205,5 @@ window.xfeat = (() => {
     show(location.hash.slice(1) || "summary", { keep_address: true });
   });
 
-  return { put, load, el, svg, count, fixed, percent, colour, unpack, table, part, show, show_dialog, drawn, ramp, css, ramp_legend };
+  return { put, load, library, el, svg, count, fixed, percent, colour, unpack, table, part, show, show_dialog, drawn, ramp, css, ramp_legend };
 })();

@@ -5,6 +5,7 @@
   const SIDE = 760, LARGEST = 3000;
 
   part("map", async (panel) => {
+    await xfeat.library();
     const [summary, images] = await Promise.all([load("summary"), load("images")]);
     const { image, gps_m, model_m, deviation_median_m, deviation_max_m } = summary.gps;
     const step = Math.ceil(image.length / LARGEST), rows = image.map((_, at) => at).filter((at) => at % step === 0);

@@ -3,8 +3,6 @@
 (() => {
   const { el, load, count, part, unpack, colour } = xfeat;
 
-  vendor.ColorManagement.enabled = false; // the colours are those of the photographs
-
   function point_cloud(data) {
     const geometry = new vendor.BufferGeometry();
     geometry.setAttribute("position", new vendor.BufferAttribute(unpack(data.points, Float32Array), 3));
@@ -38,6 +36,8 @@
   }
 
   part("model", async (panel) => {
+    await xfeat.library();
+    vendor.ColorManagement.enabled = false; // the colours are those of the photographs
     const [summary, images] = await Promise.all([load("summary"), load("images")]);
     if (!summary.models.length) { panel.append(el("p", { class: "note", text: "There is no model to show." })); return; }
     const canvas = el("canvas", { tabIndex: 0, role: "img", "aria-label": "Points and cameras in 3-D; the arrow keys choose a camera, plus and minus come nearer and go away" });

@@ -238,6 +238,7 @@
   }
 
   part("pairs", async (panel) => {
+    await xfeat.library();
     const [images, pairs, summary] = await Promise.all([load("images"), load("pairs"), load("summary")]);
     if (!pairs.image0.length) { panel.append(el("p", { class: "note", text: "No pair has matches." })); return; }
     panel.append(

@@ -117,6 +117,7 @@
   }
 
   part("quality", async (panel) => {
+    await xfeat.library();
     const [summary, images] = await Promise.all([load("summary"), load("images")]);
     const boxes = [], { residuals, coverage, cameras } = summary;
     if (residuals.histogram.counts.length) boxes.push(histogram(residuals.histogram));

@@ -1,0 +1,1 @@
+"""Where new photographs were taken, in a model that is there: `Localizer`."""
