@@ -308,7 +308,7 @@ def _losses(changes: list[str]) -> LossWeights:
             changed = float(factor)
         except ValueError:
             changed = -1
-        if name not in factors or changed < 0:
+        if name not in factors or not 0 <= changed < 1e6:
             raise UsageError(f"--loss {change}: write NAME=FACTOR, with a name of {', '.join(factors)}")
         factors[name] = changed
     return LossWeights(**factors)

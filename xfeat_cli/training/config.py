@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from xfeat_cli.config import Precision, convert
+from xfeat_cli.config import Precision, convert, require, require_whole
 from xfeat_cli.errors import UsageError
 
 
@@ -42,6 +42,12 @@ class LossWeights:
     keypoint: float = 1.0
     localisation: float = 0.1
     refiner: float = 0.3
+
+
+MOST_SEED = (1 << 24) - 1
+"""Seeds, processes and steps share the 64 bits of a generator's seed."""
+
+_MOST = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -114,8 +120,14 @@ class TrainConfig:
         for name, (width, height) in (("crop", self.crop), ("late_crop", self.late_crop)):
             if width % multiple or height % multiple or min(width, height) < 2 * multiple:
                 raise UsageError(f"{name} is {width}x{height}; both sides must be multiples of {multiple}, from 64 on")
-        if self.steps < 1 or (self.minutes is not None and self.minutes <= 0):
-            raise UsageError("steps and minutes must be positive")
+        if self.minutes is not None:
+            require(0 < self.minutes <= _MOST, "minutes", self.minutes, f"more than 0, at most {_MOST}")
+        for name in ("steps", "batch", "points", "validate_every", "checkpoint_every", "max_photos", "photo_size"):
+            require_whole(name, getattr(self, name), 1, _MOST)
+        require_whole("held_out", self.held_out, 0, _MOST)
+        require_whole("seed", self.seed, 0, MOST_SEED)
+        if self.processes is not None:
+            require_whole("processes", self.processes, 1, 1024)
         if not self.parts:
             raise UsageError("no part to train: name network, keypoints or refiner")
         if self.keypoint_target is KeypointTarget.SYMMETRIC and not (self.init or self.teachers):
@@ -143,14 +155,10 @@ class TrainConfig:
             )
         if not 0 < self.multi_view_share < 1:
             raise UsageError(f"multi_view_share is {self.multi_view_share}; it must be between 0 and 1")
-        if self.batch < 1 or self.points < 1:
-            raise UsageError("batch and points must be at least 1")
         if not 0 < self.peak_learning_rate < 1:
             raise UsageError(f"learning_rate is {self.learning_rate}; it must be in (0, 1)")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema is {self.ema}; it must be in [0, 1)")
-        if self.validate_every < 1 or self.checkpoint_every < 1:
-            raise UsageError("validate_every and checkpoint_every must be at least 1 step")
 
     @property
     def taught_by(self) -> tuple[str, ...]:
