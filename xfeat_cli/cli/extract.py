@@ -18,6 +18,7 @@ from xfeat_cli.cli.feature_options import (
     ModeOption,
     ResizeOption,
     RotationsOption,
+    TilesOption,
     TopKOption,
     UprightOption,
     WeightsOption,
@@ -33,7 +34,6 @@ from xfeat_cli.cli.options import (
     QuietOption,
     RayOption,
     ShardOption,
-    TilesOption,
     VerboseOption,
 )
 from xfeat_cli.cli.scale import extract_runner

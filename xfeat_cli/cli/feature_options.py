@@ -134,3 +134,14 @@ MinScoreOption = Annotated[
         rich_help_panel=MATCHING,
     ),
 ]
+TilesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tiles",
+        metavar="PX",
+        min=0,
+        show_default="2048 above 16 MP",
+        help="Side of the overlapping tiles in which the network sees what is larger; 0 = never.",
+        rich_help_panel=FEATURES,
+    ),
+]

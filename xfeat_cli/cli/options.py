@@ -89,17 +89,6 @@ RayOption = Annotated[
         rich_help_panel=HARDWARE,
     ),
 ]
-TilesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--tiles",
-        metavar="PX",
-        min=0,
-        show_default="2048 above 16 MP",
-        help="Side of the overlapping tiles in which the network sees what is larger; 0 = never.",
-        rich_help_panel=FEATURES,
-    ),
-]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="A line for every image or pair.", rich_help_panel=OUTPUT)
 ]
