@@ -5,7 +5,7 @@
 
 #include "describe.h"
 #include "gray.h"
-#include "heat.h"
+#include "keypoint_head.h"
 #include "linear.h"
 #include "match.h"
 #include "peaks.h"
@@ -30,17 +30,12 @@ int guarded(Work work) noexcept {
 
 }  // namespace
 
-XFEAT_API int32_t xfeat_abi() { return 2; }
+XFEAT_API int32_t xfeat_abi() { return 3; }
 
 XFEAT_API int32_t xfeat_match(const float* rows, int32_t row_count, const float* columns, int32_t column_count,
                               int32_t dim, float min_cosine, float ratio, int32_t* column_of, float* cosine_of) {
   return guarded(
       [&] { xfeat::match(rows, row_count, columns, column_count, dim, min_cosine, ratio, column_of, cosine_of); });
-}
-
-XFEAT_API int32_t xfeat_heatmap(const float* hidden, int32_t rows, int32_t columns, const float* weight,
-                                const float* bias, float* heatmap) {
-  return guarded([&] { xfeat::Heatmap(weight, bias, rows, columns).compute(hidden, heatmap); });
 }
 
 XFEAT_API int32_t xfeat_peaks(const float* heat, int32_t height, int32_t width, int64_t stride,
@@ -68,4 +63,22 @@ XFEAT_API int32_t xfeat_reduce_gray(const uint8_t* pixels, int32_t height, int32
 XFEAT_API int32_t xfeat_linear(const float* input, int32_t rows, int32_t inputs, const float* weight,
                                const float* bias, int32_t outputs, int32_t rectify, float* output) {
   return guarded([&] { xfeat::Linear(weight, bias, inputs, outputs, rectify != 0).compute(input, rows, output); });
+}
+
+XFEAT_API int32_t xfeat_keypoint_heatmap(const float* image, int32_t height, int32_t width, const float* weights,
+                                         const float* biases, const float* last_weight, const float* last_bias,
+                                         int32_t in_bfloat16, float* heatmap) {
+  return guarded([&] {
+#if defined(__AVX512BF16__)
+    if (in_bfloat16 != 0) {
+      xfeat::KeypointHead<xfeat::InBfloat16>(weights, biases, last_weight, last_bias, height, width)
+          .compute(image, heatmap);
+      return;
+    }
+#else
+    (void)in_bfloat16;  // only asked for where there is
+#endif
+    xfeat::KeypointHead<xfeat::InFloat32>(weights, biases, last_weight, last_bias, height, width)
+        .compute(image, heatmap);
+  });
 }

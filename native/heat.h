@@ -20,52 +20,15 @@ class Heatmap {
       for (int k = 0; k < kHidden; ++k) weight_[k * kPositions + position] = weight[position * kHidden + k];
   }
 
-  // hidden: (rows, columns, 64). heatmap: (4·(rows + 1), 4·(columns + 1)).
-  void compute(const float* hidden, float* heatmap) {
-    for (int row = 0; row < rows_; ++row) {
-      const float* from = hidden + static_cast<size_t>(row) * columns_ * kHidden;
-      float* here = sums_of(row);
-      float* below = sums_of(row + 1);
-      int column = 0;
-      for (; column + kCells <= columns_; column += kCells) add<kCells>(from, column, here, below);
-      for (; column < columns_; ++column) add<1>(from, column, here, below);
-      finish(row, heatmap);
-    }
-    finish(rows_, heatmap);
-  }
-
- private:
   static constexpr int kCells = 6;
-  static constexpr int kTileVectors = kLanes == 16 ? 4 : 2;
-  static constexpr int kVectors = kPositions / kLanes, kBlockVectors = kBlockPixels / kLanes;
 
-  float* sums_of(int row) { return &sums_[static_cast<size_t>(row % 2) * (columns_ + 1) * kBlockPixels]; }
+  // A row of cells is added cell after cell, then finished; last, the row of blocks below it is finished too.
 
+  // Adds the probabilities of neighbouring cells, (Cells, 64) hidden values, to the sums of their blocks.
   template <int Cells>
-  void multiply(const float* from, int first, Floats (&logits)[Cells][kVectors]) const {
-    // All loops over these are unrolled: only then they stay in registers.
-    Floats sums[Cells][kTileVectors];
-#pragma GCC unroll 8
-    for (int c = 0; c < Cells; ++c)
-#pragma GCC unroll 8
-      for (int v = 0; v < kTileVectors; ++v) sums[c][v] = load(bias_ + (first + v) * kLanes);
-    for (int k = 0; k < kHidden; ++k)
-#pragma GCC unroll 8
-      for (int c = 0; c < Cells; ++c) {
-        const Floats value = all(from[c * kHidden + k]);
-#pragma GCC unroll 8
-        for (int v = 0; v < kTileVectors; ++v)
-          sums[c][v] = fma(value, load(&weight_[k * kPositions + (first + v) * kLanes]), sums[c][v]);
-      }
-#pragma GCC unroll 8
-    for (int c = 0; c < Cells; ++c)
-#pragma GCC unroll 8
-      for (int v = 0; v < kTileVectors; ++v) logits[c][first + v] = sums[c][v];
-  }
-
-  template <int Cells>
-  void add(const float* hidden, int column, float* here, float* below) const {
-    const float* from = hidden + static_cast<size_t>(column) * kHidden;
+  void add(const float* from, int row, int column) {
+    float* here = sums_of(row);
+    float* below = sums_of(row + 1);
     Floats logits[Cells][kVectors];
     for (int first = 0; first < kVectors; first += kTileVectors) multiply<Cells>(from, first, logits);
     for (int c = 0; c < Cells; ++c) {
@@ -104,6 +67,37 @@ class Heatmap {
       }
     }
     std::memset(sums, 0, static_cast<size_t>(columns_ + 1) * kBlockPixels * sizeof *sums);
+  }
+
+ private:
+  static constexpr int kTileVectors = kLanes == 16 ? 4 : 2;
+  static constexpr int kVectors = kPositions / kLanes, kBlockVectors = kBlockPixels / kLanes;
+
+  float* sums_of(int row) { return &sums_[static_cast<size_t>(row % 2) * (columns_ + 1) * kBlockPixels]; }
+
+  template <int Cells>
+  void multiply(const float* from, int first, Floats (&logits)[Cells][kVectors]) const {
+    // All loops over these are unrolled: only then they stay in registers.
+    Floats sums[Cells][kTileVectors];
+#pragma GCC unroll 8
+    for (int c = 0; c < Cells; ++c)
+#pragma GCC unroll 8
+      for (int v = 0; v < kTileVectors; ++v) sums[c][v] = load(bias_ + (first + v) * kLanes);
+    for (int k = 0; k < kHidden; ++k) {
+      Floats weights[kTileVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kTileVectors; ++v) weights[v] = load(&weight_[k * kPositions + (first + v) * kLanes]);
+#pragma GCC unroll 8
+      for (int c = 0; c < Cells; ++c) {
+        const Floats value = all(from[c * kHidden + k]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kTileVectors; ++v) sums[c][v] = fma(value, weights[v], sums[c][v]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < Cells; ++c)
+#pragma GCC unroll 8
+      for (int v = 0; v < kTileVectors; ++v) logits[c][first + v] = sums[c][v];
   }
 
   int rows_, columns_;

@@ -37,12 +37,14 @@ class Linear {
 #pragma GCC unroll 8
       for (int v = 0; v < kTileVectors; ++v) sums[r][v] = load(bias_ + first + v * kLanes);
     for (int k = 0; k < inputs_; ++k) {
-      const float* here = weight + static_cast<size_t>(k) * kPanel;
+      Floats weights[kTileVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kTileVectors; ++v) weights[v] = load(weight + static_cast<size_t>(k) * kPanel + v * kLanes);
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) {
         const Floats value = all(from[static_cast<size_t>(r) * inputs_ + k]);
 #pragma GCC unroll 8
-        for (int v = 0; v < kTileVectors; ++v) sums[r][v] = fma(value, load(here + v * kLanes), sums[r][v]);
+        for (int v = 0; v < kTileVectors; ++v) sums[r][v] = fma(value, weights[v], sums[r][v]);
       }
     }
     float* to = output + static_cast<size_t>(row) * outputs_ + first;

@@ -10,46 +10,12 @@
 #include <cmath>
 #include <vector>
 
+#include "arithmetic.h"
 #include "simd.h"
 
 namespace xfeat {
 
 constexpr float kNone = -3.0f;  // less than any cosine
-
-// How the product of a few rows and columns is computed. Row values are broadcast, columns lie in lanes.
-struct InFloat32 {
-  using Value = float;
-  static constexpr int kPerValue = 1;
-  static void convert(const float* from, int dim, Value* to) { std::copy(from, from + dim, to); }
-  static Floats step(Floats sum, const Value* row, const Value* columns) { return fma(all(*row), load(columns), sum); }
-  static float error(int) { return 0; }
-};
-
-#if defined(__AVX512BF16__)
-struct InBfloat16 {
-  using Value = uint32_t;  // two neighbouring dimensions
-  static constexpr int kPerValue = 2;
-  static void convert(const float* from, int dim, Value* to) {
-    for (int k = 0; k < dim; k += 2) {
-      const uint32_t low = rounded(from[k]), high = k + 1 < dim ? rounded(from[k + 1]) : 0;
-      *to++ = low | high << 16;
-    }
-  }
-  static Floats step(Floats sum, const Value* row, const Value* columns) {
-    return reinterpret_cast<Floats>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
-                                                     reinterpret_cast<__m512bh>(_mm512_loadu_si512(columns)),
-                                                     reinterpret_cast<__m512bh>(_mm512_set1_epi32(*row))));
-  }
-  static float error(int dim) { return 0.00391007f + 1.2e-7f * static_cast<float>(dim); }
-
- private:
-  static uint32_t rounded(float x) {
-    uint32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  }
-};
-#endif
 
 template <class Kind>
 class Product {
@@ -170,13 +136,18 @@ class Product {
     for (int r = 0; r < kTileRows; ++r)
 #pragma GCC unroll 8
       for (int v = 0; v < kTileVectors; ++v) sums[r][v] = all(0.0f);
-    for (int k = 0; k < steps_; ++k)
+    for (int k = 0; k < steps_; ++k) {
+      typename Kind::Factor columns[kTileVectors];
 #pragma GCC unroll 8
-      for (int r = 0; r < kTileRows; ++r)
+      for (int v = 0; v < kTileVectors; ++v)
+        columns[v] = Kind::several(right + (static_cast<size_t>(v) * steps_ + k) * kLanes);
 #pragma GCC unroll 8
-        for (int v = 0; v < kTileVectors; ++v)
-          sums[r][v] = Kind::step(sums[r][v], left + static_cast<size_t>(k) * kTileRows + r,
-                                  right + (static_cast<size_t>(v) * steps_ + k) * kLanes);
+      for (int r = 0; r < kTileRows; ++r) {
+        const typename Kind::Factor row = Kind::spread(left + static_cast<size_t>(k) * kTileRows + r);
+#pragma GCC unroll 8
+        for (int v = 0; v < kTileVectors; ++v) sums[r][v] = Kind::step(sums[r][v], row, columns[v]);
+      }
+    }
     // Columns beyond the last are nobody's neighbours.
     if ((vector + kTileVectors) * kLanes > column_count_)
 #pragma GCC unroll 8

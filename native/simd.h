@@ -37,7 +37,16 @@ static inline Ints load(const int32_t* from) {
 static inline void store(float* to, Floats v) { std::memcpy(to, &v, sizeof v); }
 static inline void store(int32_t* to, Ints v) { std::memcpy(to, &v, sizeof v); }
 
-static inline Floats all(float x) { return Floats{} + x; }
+static inline Floats all(float x) {
+#if defined(__AVX512F__)
+  return _mm512_set1_ps(x);
+#elif defined(__AVX2__)
+  return _mm256_set1_ps(x);
+#else
+  return Floats{x, x, x, x};
+#endif
+}
+
 static inline Ints all(int32_t x) { return Ints{} + x; }
 
 static inline Ints counting() {

@@ -9,7 +9,8 @@ import torch
 
 from xfeat_cli import decoding
 from xfeat_cli.matching import nearest
-from xfeat_cli.model import decode, heatmap, peaks
+from xfeat_cli.model import decode, heatmap, peaks, weights
+from xfeat_cli.model.torch_network import folded_network
 from xfeat_cli.native import functions as native
 from xfeat_cli.native.library import Library, supported_levels
 
@@ -101,27 +102,32 @@ def test_what_is_no_number_matches_nothing(library: Library) -> None:
     assert [columns[i] for i in (0, 1, 2, 19)] == [0, 1, 2, 19]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 9), (15, 7), (7, 23)])
-def test_heatmap(library: Library, size: tuple[int, int]) -> None:
-    random = torch.Generator().manual_seed(0)
-    last = torch.nn.Conv2d(64, 65, 1).requires_grad_(False)
-    last.weight.copy_(torch.randn(last.weight.shape, generator=random))
-    last.bias.copy_(5 * torch.randn(65, generator=random))
-    hidden = torch.randn(1, 64, *size, generator=random).relu() * 3
-    expected = heatmap.of_blocks(hidden, last)[0].numpy()
-    cells = hidden[0].permute(1, 2, 0).numpy()
-    found = native.heatmap(library, cells, last.weight[:, :, 0, 0].numpy(), last.bias.numpy())
-    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6)
-
-
 def test_heatmap_of_far_logits(library: Library) -> None:
-    hidden = np.zeros((1, 1, 64), np.float32)
     bias = np.full(65, -1e4, np.float32)
     bias[[3, 20]] = 1e4
-    found = native.heatmap(library, hidden, np.zeros((65, 64), np.float32), bias)
+    nothing = (np.zeros((64, 64), np.float32), np.zeros(64, np.float32))
+    layers = [nothing, nothing, nothing, (np.zeros((65, 64), np.float32), bias)]
+    found = native.keypoint_heatmap(library, np.zeros((8, 8), np.float32), layers)
     assert found[0, 3] == pytest.approx(0.5)
     assert found[1, 4] == pytest.approx(0.5)
     assert found.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 36), (32, 64), (60, 12), (96, 128)])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_whole_keypoint_head(library: Library, size: tuple[int, int], bf16: bool) -> None:
+    head = heatmap.head_of_blocks(folded_network(weights.load("default")).keypoint_head)
+    image = torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(0))
+    layers = heatmap.layers_of_blocks(head)
+    if bf16 and not library.multiplies_bf16:
+        with pytest.raises(ValueError, match="bfloat16"):
+            native.keypoint_heatmap(library, image[0, 0].numpy(), layers, bf16=True)
+        return
+    with torch.inference_mode():
+        expected = heatmap.from_block_logits(head(torch.nn.functional.pixel_unshuffle(image, 4)))[0].numpy()
+    found = native.keypoint_heatmap(library, image[0, 0].numpy(), layers, bf16=bf16)
+    np.testing.assert_allclose(found, expected, atol=0.02 if bf16 else 2e-6)
+    assert np.abs(found - expected).mean() < (1e-3 if bf16 else 1e-7)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (32, 40), (61, 99), (5, 130)])
@@ -189,8 +195,8 @@ def test_gray_of_pixels_that_lie_apart(library: Library) -> None:
 def test_shapes_that_do_not_fit_are_refused(library: Library) -> None:
     with pytest.raises(ValueError, match="shape"):
         native.match(library, np.zeros((3, 64), np.float32), np.zeros((3, 32), np.float32), -1, 1)
-    with pytest.raises(ValueError, match="shape"):
-        native.heatmap(library, np.zeros((2, 2, 32), np.float32), np.zeros((65, 64)), np.zeros(65))
+    with pytest.raises(ValueError, match="multiples of 4"):
+        native.keypoint_heatmap(library, np.zeros((8, 10), np.float32), [])
     with pytest.raises(ValueError, match="reduced"):
         native.reduce_gray(library, np.zeros((4, 4), np.uint8), 5, 4)
     with pytest.raises(ValueError, match="allowed"):

@@ -74,6 +74,18 @@ def head_of_blocks(head: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(layer, *middle, _with(logits.weight[order], logits.bias[order]))
 
 
+def layers_of_blocks(head: nn.Sequential) -> list[tuple[native.Floats, native.Floats]]:
+    """Weights and biases of a `head_of_blocks`, as `native.keypoint_heatmap` wants them."""
+    layers = []
+    for module in head:
+        layer = _convolution(module.layer[0] if isinstance(module, BasicLayer) else module)
+        assert layer.bias is not None
+        # Of the first, 2×2 blocks of 16 pixels: block by block.
+        weight = layer.weight.permute(0, 2, 3, 1).flatten(1)
+        layers.append((weight.float().contiguous().numpy(), layer.bias.float().numpy()))
+    return layers
+
+
 def _convolution(layer: nn.Module) -> nn.Conv2d:
     assert isinstance(layer, nn.Conv2d)
     return layer
@@ -87,19 +99,16 @@ def _with(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     return layer
 
 
-def of_blocks(hidden: Tensor, last: nn.Module) -> Tensor:
-    """Mean heatmap (B, H, W) of the four grids from what goes into the last layer of a `head_of_blocks`, and it.
+def in_one_pass(image: Tensor, layers: list[tuple[native.Floats, native.Floats]], bf16: bool) -> Tensor | None:
+    """Prepared images (B, 1, H, W) → mean heatmap (B, H, W) of the four grids by the native library; None without it.
 
-    hidden: (B, 64, H/4 − 1, W/4 − 1). On a CPU the native library, if it is there, does all in one pass.
+    layers: of `layers_of_blocks`. bf16: products in bfloat16, of all layers but the last.
     """
-    loaded = library() if hidden.device.type == "cpu" else None
-    last = _convolution(last)
-    if loaded is None or not loaded.multiplies_fast:
-        return from_block_logits(last(hidden.to(last.weight.dtype)))
-    assert last.bias is not None
-    weight, bias = last.weight[:, :, 0, 0].float().numpy(), last.bias.float().numpy()
-    cells = hidden.permute(0, 2, 3, 1).float().numpy()
-    return torch.from_numpy(np.stack([native.heatmap(loaded, one, weight, bias) for one in cells]))
+    loaded = library() if image.device.type == "cpu" else None
+    if loaded is None or not (loaded.multiplies_bf16 if bf16 else loaded.multiplies_fast):
+        return None
+    heats = [native.keypoint_heatmap(loaded, one, layers, bf16=bf16) for one in image[:, 0].float().numpy()]
+    return torch.from_numpy(np.stack(heats))
 
 
 def from_block_logits(logits: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ _SHAPES_KEPT = 4
 
 _FEATURES, _KEYPOINTS, _RELIABILITY = _HEADS = ("features", "keypoints", "reliability")
 _BLOCKS = "keypoints of blocks"
-"""What goes into the last layer of `heatmap.head_of_blocks`."""
+"""As `heatmap.head_of_blocks` gives them."""
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -95,13 +95,14 @@ class OpenVinoNetwork:
             "CPU_RUNTIME_CACHE_CAPACITY": 500,
         }
         of_blocks = heatmap.head_of_blocks(network.keypoint_head)
-        self._end_of_blocks = of_blocks[-1]
-        named_ends = zip(_HEADS, ends(network), strict=True)
-        self._ends = {name: head[last:] for name, (head, last) in named_ends} if bf16 else {}
+        self._layers, self._bf16 = heatmap.layers_of_blocks(of_blocks), bf16
+        heads = zip((*_HEADS, _BLOCKS), (*ends(network), (of_blocks, len(of_blocks) - 1)), strict=True)
+        self._ends = {name: head[last:] for name, (head, last) in heads} if bf16 else {}
         core = library().Core()
 
         def compiled(names: tuple[str, ...], shape: tuple[int, ...] | None) -> Any:
-            model = _model(network, list(of_blocks)[:-1], names, shape, with_ends=not bf16)
+            layers = list(of_blocks)[: -1 if bf16 else None]
+            model = _model(network, layers, names, shape, with_ends=not bf16)
             return core.compile_model(model, "CPU", options)
 
         self._graphs = Graphs(compiled)
@@ -126,8 +127,12 @@ class OpenVinoNetwork:
             features, logits, reliability = self.heads(image)
             first = heatmap.from_logits(logits)
             return features, heatmap.averaged(first, self.keypoint_logits, image, grids), reliability
-        features, hidden, reliability = self._run(image, _FEATURES, _BLOCKS, _RELIABILITY)
-        return features, heatmap.of_blocks(hidden, self._end_of_blocks), reliability
+        heat = heatmap.in_one_pass(image, self._layers, self._bf16)
+        if heat is not None:
+            features, reliability = self.cells(image)
+            return features, heat, reliability
+        features, logits, reliability = self._run(image, _FEATURES, _BLOCKS, _RELIABILITY)
+        return features, heatmap.from_block_logits(logits), reliability
 
     def _run(self, image: Tensor, *names: str) -> list[Tensor]:
         # A request's outputs are its own, so each call has a request of its own and nothing is copied.
@@ -177,7 +182,7 @@ class Graphs:
 
 def _model(
     network: XFeatNetwork,
-    hidden_of_blocks: list[nn.Module],
+    of_blocks: list[nn.Module],
     names: tuple[str, ...],
     shape: tuple[int, ...] | None,
     with_ends: bool,
@@ -193,7 +198,7 @@ def _model(
         cells = ops.space_to_depth(image, "depth_first", CELL)
         outputs[_KEYPOINTS] = _layers(cells, list(locate)[: None if with_ends else at_logits])
     if _BLOCKS in names:
-        outputs[_BLOCKS] = _layers(ops.space_to_depth(image, "depth_first", heatmap.BLOCK), hidden_of_blocks)
+        outputs[_BLOCKS] = _layers(ops.space_to_depth(image, "depth_first", heatmap.BLOCK), of_blocks)
     if _FEATURES in names:
         before = _layers(_fused(image, network), list(describe)[:at])
         features = _layers(before, list(describe)[at:])

@@ -17,14 +17,14 @@ class TorchNetwork:
     def __init__(self, network: XFeatNetwork, device: torch.device, dtype: torch.dtype) -> None:
         self._device = device
         self._dtype = dtype
+        of_blocks = heatmap.head_of_blocks(network.keypoint_head)
+        self._layers = heatmap.layers_of_blocks(of_blocks)
         self._network = network.to(device, dtype)
-        of_blocks = heatmap.head_of_blocks(network.keypoint_head).to(device, dtype)
-        self._hidden_of_blocks, self._end_of_blocks = of_blocks[:-1], of_blocks[-1]
+        self._of_blocks = of_blocks.to(device, dtype)
         if dtype is torch.bfloat16:
-            self._end_of_blocks.float()
-            for head, last in ends(network):
+            for head, last in [*ends(network), (self._of_blocks, -1)]:
                 head[last] = _InFloat32(head[last])
-        for module in (self._network, self._hidden_of_blocks):
+        for module in (self._network, self._of_blocks):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,10 +47,12 @@ class TorchNetwork:
             features, logits, reliability = self.heads(image)
             first = heatmap.from_logits(logits)
             return features, heatmap.averaged(first, self.keypoint_logits, image, grids), reliability
+        heat = heatmap.in_one_pass(image, self._layers, self._dtype is torch.bfloat16)
         image = self._as_input(image)
         features, reliability = self._describe(image)
-        hidden = self._hidden_of_blocks(_unshuffled(image, heatmap.BLOCK))
-        return features, heatmap.of_blocks(hidden, self._end_of_blocks), reliability
+        if heat is None:
+            heat = heatmap.from_block_logits(self._of_blocks(_unshuffled(image, heatmap.BLOCK)))
+        return features, heat, reliability
 
     def _as_input(self, image: Tensor) -> Tensor:
         return image.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)

@@ -38,17 +38,30 @@ def match(
     return columns, cosines
 
 
-def heatmap(library: Library, hidden: Floats, weight: Floats, bias: Floats) -> Floats:
-    """What goes into the last layer of `model.heatmap.head_of_blocks`, (h, w, 64), and that layer's weight (65, 64) and
-    bias (65,) → mean heatmap (4(h + 1), 4(w + 1)) of the four grids.
+def keypoint_heatmap(
+    library: Library, image: Floats, layers: list[tuple[Floats, Floats]], *, bf16: bool = False
+) -> Floats:
+    """A prepared image (H, W), sides multiples of 4 from 8 on → mean heatmap (H, W) of the four grids.
 
-    As `model.heatmap.from_block_logits`.
+    layers: weights and biases of the four layers of `model.heatmap.head_of_blocks`: (64, 64) three times, of which the
+    first takes a cell's pixels by blocks, then (65, 64). bf16: products of the first three in bfloat16, summed in
+    float32; only where the library `multiplies_bf16`. As `model.heatmap.of_blocks` behind the head's other layers.
     """
-    hidden = _floats(hidden, (-1, -1, CHANNELS))
-    weight, bias = _floats(weight, (_POSITIONS, CHANNELS)), _floats(bias, (_POSITIONS,))
-    rows, columns, _ = hidden.shape
-    heat = np.empty((4 * (rows + 1), 4 * (columns + 1)), np.float32)
-    library.call("xfeat_heatmap", _at(hidden), rows, columns, _at(weight), _at(bias), _at(heat))
+    image = _floats(image, (-1, -1))
+    height, width = image.shape
+    if height < 8 or width < 8 or height % 4 or width % 4:
+        raise ValueError(f"sides of {image.shape} must be multiples of 4, and at least 8")
+    if bf16 and not library.multiplies_bf16:
+        raise ValueError(f"the native library for {library.level} has no bfloat16")
+    *hidden, (last_weight, last_bias) = layers
+    weights = _floats(np.stack([weight for weight, _ in hidden]), (3, CHANNELS, CHANNELS))
+    biases = _floats(np.stack([bias for _, bias in hidden]), (3, CHANNELS))
+    last_weight, last_bias = _floats(last_weight, (_POSITIONS, CHANNELS)), _floats(last_bias, (_POSITIONS,))
+    heat = np.empty((height, width), np.float32)
+    library.call(
+        "xfeat_keypoint_heatmap", _at(image), height, width, _at(weights), _at(biases), _at(last_weight),
+        _at(last_bias), int(bf16), _at(heat)
+    )  # fmt: skip
     return heat
 
 

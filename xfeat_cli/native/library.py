@@ -14,13 +14,16 @@ LEVELS = ("plain", "avx2", "avx512", "avx512bf16")
 SWITCH = "XFEAT_NATIVE"
 """Environment variable: `off`, or the highest level to use."""
 
-_ABI = 2
+_ABI = 3
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
 _INT, _LONG, _FLOAT, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 _SIGNATURES = {
     "xfeat_match": [_POINTER, _INT, _POINTER, _INT, _INT, _FLOAT, _FLOAT, _POINTER, _POINTER],
-    "xfeat_heatmap": [_POINTER, _INT, _INT, _POINTER, _POINTER, _POINTER],
+    "xfeat_keypoint_heatmap": [
+        *(_POINTER, _INT, _INT, _POINTER, _POINTER),
+        *(_POINTER, _POINTER, _INT, _POINTER),
+    ],
     "xfeat_peaks": [
         *(_POINTER, _INT, _INT, _LONG, _POINTER, _INT, _INT, _FLOAT),
         *(_POINTER, _INT, _POINTER, _POINTER, _POINTER),
@@ -51,6 +54,11 @@ class Library:
     def multiplies_fast(self) -> bool:
         """Whether its matrix products are worth using: torch's are faster than those without vectors of 32 bytes."""
         return self.level != "plain"
+
+    @property
+    def multiplies_bf16(self) -> bool:
+        """Whether it has products of bfloat16."""
+        return self.level == "avx512bf16"
 
     def call(self, name: str, *arguments: object) -> None:
         """Call a function. Raises MemoryError."""
