@@ -17,7 +17,6 @@ from xfeat_cli.evaluation.homography_sets import read_gt_json
 from xfeat_cli.evaluation.methods import CompareConfig, methods
 from xfeat_cli.evaluation.mirror import CHANGES, movement, places
 from xfeat_cli.images import Photo
-from xfeat_cli.model.weights import load
 from xfeat_cli.model.weights import DEFAULT_WEIGHTS
 
 MOVED = np.array([[0.95, -0.2, 20], [0.15, 1.0, -6], [1e-4, 0, 1]])
