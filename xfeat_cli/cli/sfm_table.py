@@ -71,7 +71,7 @@ def _place(moved: GeoRegistration) -> str:
     """Where the model lies, and how far its cameras are from the positions that are known."""
     if moved.problem:
         return f"a frame of its own: {moved.problem}"
-    deviation = f"{moved.median:.3g} m off in the median of {moved.images} positions, {moved.largest:.3g} m at most"
+    deviation = f"{moved.median:,.2f} m off in the median of {moved.images} positions, {moved.largest:,.2f} m at most"
     if moved.origin is None:
         return f"that of the positions, {deviation} ({moved.worst})"
     at = f"{moved.origin['latitude']:.6f}, {moved.origin['longitude']:.6f}, {moved.origin['altitude']:.0f} m"

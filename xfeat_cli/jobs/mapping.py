@@ -72,7 +72,13 @@ def known_places(images: Path, names: Sequence[str], positions: Path | None) -> 
 def problems(model: ModelSummary) -> list[str]:
     """A line for each photograph that the model lacks, and for each part of the scene that came to none."""
     missing = [f"{image.name}{NO_POSE}: {image.reason}" for image in model.unregistered]
-    return [*missing, *model.given_up]
+    moved = model.georegistration
+    far = {} if moved is None else moved.far
+    return [
+        *missing,
+        *model.given_up,
+        *(f"{name} lies {off:,.0f} m from where it was taken: pose or position is wrong" for name, off in far.items()),
+    ]
 
 
 def heard(listener: Listener | None) -> Listen | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ Float64Array = npt.NDArray[np.float64]
 _LEAST_IMAGES = 3
 _ACCURACY_M = 10.0
 """How far positions of receivers in cameras and drones are off, at most of them."""
+
+_FAR = 5.0
+"""An image so many times the accuracy off has a wrong pose, or a wrong position."""
 
 _LEAST_SPREADS = 2.0
 """Positions must spread over so many times their accuracy to tell scale and direction …"""
@@ -45,6 +48,7 @@ class Places:
 class GeoRegistration:
     """images: whose positions were used. median, largest: distance of projection centres from them, m; worst: of whom.
 
+    far: distance, m, by name of the images that lie much farther off than positions are inaccurate.
     problem: why the model was left in a frame of its own; empty when it was moved.
     """
 
@@ -53,6 +57,7 @@ class GeoRegistration:
     largest: float = 0.0
     worst: str = ""
     origin: dict[str, Any] | None = None
+    far: dict[str, float] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -81,7 +86,9 @@ def georegister(model: Any, places: Places) -> GeoRegistration | None:
     moved = np.array([similarity * centres[name] for name in names])
     off = np.linalg.norm(moved - targets, axis=1)
     origin = None if places.origin is None else asdict(places.origin)
-    return GeoRegistration(len(names), float(np.median(off)), float(off.max()), names[int(off.argmax())], origin)
+    far = {name: float(distance) for name, distance in zip(names, off, strict=True) if distance > _FAR * accuracy}
+    worst = int(off.argmax())
+    return GeoRegistration(len(names), float(np.median(off)), float(off[worst]), names[worst], origin, far)
 
 
 def write_registration(folder: Path, registration: GeoRegistration) -> None:
