@@ -15,10 +15,12 @@ from xfeat_cli.cli import (
     bench,
     colmap,
     demo,
+    doctor,
     eval_homography,
     eval_localization,
     eval_mirror,
     eval_pairs,
+    eval_pose_pairs,
     eval_sfm,
     eval_sift,
     eval_uncertainty,
@@ -73,6 +75,7 @@ app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)
+app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
@@ -82,6 +85,9 @@ evaluate.app.command("sift")(eval_sift.sift)
 evaluate.app.command("homography")(eval_homography.homography)
 evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("localization")(eval_localization.localization)
+evaluate.app.command("megadepth1500")(eval_pose_pairs.megadepth1500)
+evaluate.app.command("scannet1500")(eval_pose_pairs.scannet1500)
+evaluate.app.command("imc")(eval_pose_pairs.imc)
 evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
 evaluate.app.command("warps")(eval_warps.warps)

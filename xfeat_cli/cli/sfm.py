@@ -38,6 +38,7 @@ from xfeat_cli.cli.options import (
     CameraParamsOption,
     CameraPerFolderOption,
     DevicesOption,
+    GeoregisterOption,
     GridsOption,
     JsonOption,
     LoopClosureOption,
@@ -185,6 +186,7 @@ def sfm(
     camera_per_folder: CameraPerFolderOption = False,
     mapper: MapperOption = _MAPPING.mapper,
     refine_principal_point: RefinePrincipalPointOption = _MAPPING.refine_principal_point,
+    georegister: GeoregisterOption = _MAPPING.georegister,
     threads: ThreadsOption = _MAPPING.threads,
     seed: SeedOption = _MAPPING.seed,
     device: DevicesOption = _EXTRACT.device,
@@ -273,7 +275,7 @@ def sfm(
             refinement=RefineConfig() if refine else None,
             cameras=CameraConfig(camera_model, sharing, params),
             verification=VerificationConfig(threads, seed),
-            mapping=MappingConfig(mapper, refine_principal_point, threads, seed),
+            mapping=MappingConfig(mapper, refine_principal_point, threads, seed, georegister=georegister),
         )
         options: dict[str, Any] = {
             "image_list": None if image_list is None else read_image_list(image_list),
