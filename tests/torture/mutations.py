@@ -96,12 +96,7 @@ def _samples(folder: Path) -> list[tuple[Path, Callable[[Path], object]]]:
     texts = {
         "p.txt": ("a.jpg b.jpg\nb c.jpg\td.jpg\n# comment\n", read_pairs),
         "c.csv": ("name,latitude,longitude,altitude\na,47,8,400\nb,47.1,8.1,\n", read_positions),
-        "c.json": (
-            json.dumps(
-                {"a": {"K": np.diag([9, 9, 1]).tolist(), "R": np.eye(3).tolist(), "t": [0, 0, 1], "size": [9, 9]}}
-            ),
-            load_cameras,
-        ),
+        "c.json": (json.dumps({"a": camera}), load_cameras),
     }
     for name, (text, read) in texts.items():
         (folder / name).write_text(text)
