@@ -196,7 +196,6 @@ class RefineConfig:
     least_correlation: of the two windows of a match, below which it is not registered.
     longest_shift: most that registration may move a match, and longest_move a keypoint.
     least_refined: a pair with fewer matches that agree keeps all its matches.
-    most_shared_move: such a pair has a keypoint of its own, where it was found, for each that moved more than this.
     most_residual: most that a kept match may disagree with the others of its keypoints.
     workers: pairs registered at once; 0 = as many as there are cores.
     """
@@ -209,7 +208,6 @@ class RefineConfig:
     longest_shift: float = 1.6
     longest_move: float = 1.2
     least_refined: int = 50
-    most_shared_move: float = 0.5
     most_residual: float = 0.24
     workers: int = 0
 
@@ -219,7 +217,6 @@ class RefineConfig:
             require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "more than 0")
         require(-1 <= self.least_correlation < 1, "least_correlation", self.least_correlation, "in [-1, 1)")
         require(0 <= self.least_inlier_share <= 1, "least_inlier_share", self.least_inlier_share, "in [0, 1]")
-        require(self.most_shared_move >= 0, "most_shared_move", self.most_shared_move, "0 or more")
         require_whole("least_inliers", self.least_inliers, 8, 1 << 20)
         require_whole("least_refined", self.least_refined, 0, 1 << 20)
         require_whole("workers", self.workers, 0, 1024)

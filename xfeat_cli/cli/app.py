@@ -14,6 +14,7 @@ from xfeat_cli.cli import (
     bench,
     colmap,
     demo,
+    doctor,
     eval_homography,
     eval_localization,
     eval_mirror,
@@ -71,6 +72,7 @@ app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)
+app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
