@@ -271,7 +271,10 @@ def _renamed(state: dict[str, torch.Tensor]) -> None:
         ),
         (lambda s: s.update({"skip1.1.bias": torch.zeros(24).int()}), r"not floating-point: skip1\.1\.bias$"),
         (lambda s: s["skip1.1.bias"].fill_(torch.nan), r"NaN, infinite or beyond all measure: skip1\.1\.bias$"),
-        (lambda s: s["block1.0.layer.1.running_var"].fill_(torch.inf), r"NaN, infinite or beyond all measure: block1\.0\.layer\.1\.run"),
+        (
+            lambda s: s["block1.0.layer.1.running_var"].fill_(torch.inf),
+            r"NaN, infinite or beyond all measure: block1\.0\.layer\.1\.run",
+        ),
         (lambda s: s.clear(), r"missing: skip1\.1\.weight, skip1\.1\.bias, block1\.0\.layer\.0\.weight and \d+ more$"),
     ],
 )
