@@ -10,12 +10,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xfeat_cli.errors import UsageError
-from xfeat_cli.files import write_text
+from xfeat_cli.files import read_text, write_text
+
+_MOST = 1e9
+"""Of any length in px or in the world's unit."""
+
+_ROTATION_TOLERANCE = 1e-3
+"""Most that a rotation of rounded numbers may miss R Rᵀ = 1."""
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -64,18 +71,34 @@ def load_cameras(path: Path) -> dict[str, Camera]:
     Raises UsageError when the file cannot be read or has another layout.
     """
     try:
-        return {
-            name: Camera(
-                np.asarray(entry["K"], np.float64).reshape(3, 3),
-                np.asarray(entry["R"], np.float64).reshape(3, 3),
-                np.asarray(entry["t"], np.float64).reshape(3),
-                (int(entry["size"][0]), int(entry["size"][1])),
-            )
-            for name, entry in json.loads(path.read_text(encoding="utf-8")).items()
-        }
+        return {name: _camera(entry, name) for name, entry in json.loads(read_text(path)).items()}
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror or error})") from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise UsageError(
-            f"{path} is not a cameras.json: an object of K, R, t, size by image name ({error!r})"
-        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else repr(error)
+        raise UsageError(f"{path} is not a cameras.json: an object of K, R, t, size by image name ({reason})") from None
+
+
+def _camera(entry: Any, name: str) -> Camera:
+    """One camera of a file. Raises ValueError for numbers that no camera has, and what a wrong layout raises."""
+    calibration, rotation = (np.asarray(entry[key], np.float64).reshape(3, 3) for key in "KR")
+    translation = np.asarray(entry["t"], np.float64).reshape(3)
+    size = int(entry["size"][0]), int(entry["size"][1])
+    checks = {
+        "R is no rotation": _is_rotation(rotation),
+        "t is not finite or beyond all measure": np.abs(translation).max() <= _MOST,
+        "K is no calibration": np.abs(calibration).max() <= _MOST and calibration[0, 0] > 0 and calibration[1, 1] > 0,
+        "K does not end in 0 0 1": np.array_equal(calibration[2], [0, 0, 1]),
+        "size is no image's": min(size) > 0 and max(size) <= _MOST,
+    }
+    wrong = [problem for problem, fine in checks.items() if not fine]
+    if wrong:
+        raise ValueError(f"{name!r}: {'; '.join(wrong)}")
+    return Camera(calibration, rotation, translation, size)
+
+
+def _is_rotation(matrix: Float64Array) -> bool:
+    if not np.abs(matrix).max() <= 1 + _ROTATION_TOLERANCE:
+        return False
+    error = np.abs(matrix @ matrix.T - np.eye(3)).max()
+    return bool(error <= _ROTATION_TOLERANCE and np.linalg.det(matrix) > 0)

@@ -48,6 +48,9 @@ class Rotations(str, Enum):
     ALL = "4"
 
 
+TILE_SIDE, LARGEST_WHOLE = 2048, 16_000_000
+"""Of images of more pixels than this, the network sees tiles of that side."""
+
 GRIDS = (1, 2, 4)
 """How many grids of cells keypoints can be averaged over."""
 
@@ -69,6 +72,9 @@ class ExtractConfig:
     upright: turn what the network sees as the file's EXIF orientation asks; keypoints stay those of the stored image.
     rotations: which quarter turns are tried for photographs of a collection that match none of the others: 0 = none;
         auto = all, for some of them, and for more where that helps; 4 = all, for each of them.
+    tiles: side in px of the overlapping tiles in which the network sees larger images, at least 768; 0 = never; None =
+        2048 for images of which it would see more than 16 megapixels. A tile gives what the whole image would; where
+        there are more than top_k features, they are spread over the tiles.
     detection_threshold: least heatmap probability of a sparse keypoint.
     grids: placements of the keypoint head's grid of cells that sparse keypoints are averaged over, 1, 2 or 4: more are
         more precise and slower.
@@ -87,6 +93,7 @@ class ExtractConfig:
     resize: int = 1200
     upright: bool = True
     rotations: Rotations = Rotations.AUTO
+    tiles: int | None = None
     detection_threshold: float = 0.05
     grids: int = 4
     decoding: Decoding = Decoding.DEFAULT
@@ -100,10 +107,18 @@ class ExtractConfig:
         if self.top_k is not None:
             require_whole("top_k", self.top_k, 1, MOST_FEATURES)
         require_whole("resize", self.resize, 0, 1 << 20, "a longest side in px, or 0 for none")
+        if self.tiles:
+            require_whole("tiles", self.tiles, 768, 1 << 20, "a side of at least 768 px, or 0 for none")
         require(self.grids in GRIDS, "grids", self.grids, ", ".join(map(str, GRIDS)))
         require(0 <= self.detection_threshold < 1, "detection_threshold", self.detection_threshold, "in [0, 1)")
         if self.batch_size is not None:
             require_whole("batch_size", self.batch_size, 1, 1 << 16)
+
+    def tile_side(self, height: int, width: int) -> int:
+        """The side of the tiles in which the network sees an image of that size; 0 = it sees it whole."""
+        if self.tiles is None:
+            return TILE_SIDE if height * width > LARGEST_WHOLE else 0
+        return self.tiles if max(height, width) > self.tiles else 0
 
     @property
     def features_per_image(self) -> int:
@@ -181,7 +196,6 @@ class RefineConfig:
     least_correlation: of the two windows of a match, below which it is not registered.
     longest_shift: most that registration may move a match, and longest_move a keypoint.
     least_refined: a pair with fewer matches that agree keeps all its matches.
-    most_shared_move: such a pair has a keypoint of its own, where it was found, for each that moved more than this.
     most_residual: most that a kept match may disagree with the others of its keypoints.
     workers: pairs registered at once; 0 = as many as there are cores.
     """
@@ -194,7 +208,6 @@ class RefineConfig:
     longest_shift: float = 1.6
     longest_move: float = 1.2
     least_refined: int = 50
-    most_shared_move: float = 0.5
     most_residual: float = 0.24
     workers: int = 0
 
@@ -204,7 +217,6 @@ class RefineConfig:
             require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "more than 0")
         require(-1 <= self.least_correlation < 1, "least_correlation", self.least_correlation, "in [-1, 1)")
         require(0 <= self.least_inlier_share <= 1, "least_inlier_share", self.least_inlier_share, "in [0, 1]")
-        require(self.most_shared_move >= 0, "most_shared_move", self.most_shared_move, "0 or more")
         require_whole("least_inliers", self.least_inliers, 8, 1 << 20)
         require_whole("least_refined", self.least_refined, 0, 1 << 20)
         require_whole("workers", self.workers, 0, 1024)

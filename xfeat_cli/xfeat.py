@@ -30,6 +30,7 @@ from xfeat_cli.model.download import MATCHER_WEIGHTS
 from xfeat_cli.model.labels import LABELS
 from xfeat_cli.model.refiner import BlockedRefiner
 from xfeat_cli.model.runtime import Runtime
+from xfeat_cli.model.tiles import cells_in_tiles, sparse_in_tiles
 from xfeat_cli.types import Features, Matches, PointMatches
 
 
@@ -177,6 +178,8 @@ class XFeat:
     def _detect(self, photos: Sequence[Photo]) -> list[Features]:
         if self.config.decoding is Decoding.REFERENCE:
             return [_without_masked(self._detect_reference(photo), photo.mask) for photo in photos]
+        if side := self.config.tile_side(*photos[0].gray.shape):
+            return [self._detect_in_tiles(photo, side) for photo in photos]
         gray = self.runtime.upload([photo.gray for photo in photos])
         size = (gray.shape[1], gray.shape[2])
         masks = _network_masks(photos, size)
@@ -192,6 +195,20 @@ class XFeat:
             _without_masked(_to_stored(one, size, photo), photo.mask)
             for one, photo in zip(decoded, photos, strict=True)
         ]
+
+    def _detect_in_tiles(self, photo: Photo, side: int) -> Features:
+        size, top_k = (photo.gray.shape[0], photo.gray.shape[1]), self.config.features_per_image
+        masks = _network_masks([photo], size)
+        if self.config.mode is Mode.SPARSE:
+            threshold = self.config.detection_threshold
+            mask = None if masks is None else masks[0]
+            one = sparse_in_tiles(self.runtime, photo.gray, side, self.config.grids, top_k, threshold, mask)
+        else:
+            gray = self.runtime.upload([photo.gray])
+            passes = [cells_in_tiles(self.runtime, decode.scaled(gray, s), side) for s in decode.semi_dense_sizes(size)]
+            uploaded = None if masks is None else self.runtime.upload(masks)
+            (one,) = decode.semi_dense(passes, size, top_k, self.runtime.labels.reference, uploaded)
+        return _without_masked(_to_stored(one, size, photo), photo.mask)
 
     def _detect_reference(self, photo: Photo) -> Features:
         gray = torch.from_numpy(photo.gray).to(self.runtime.device)

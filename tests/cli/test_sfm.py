@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from xfeat_cli.cli import aggregate, colmap, eval_sfm, eval_sift, sfm
+from xfeat_cli.cli import aggregate, colmap, eval_sfm, eval_sift, map, sfm
 from xfeat_cli.demo import DemoScene, render_scene
 from xfeat_cli.errors import SfmError, UsageError
 
@@ -21,6 +21,7 @@ pytest.importorskip("pycolmap", reason="reconstruction needs the extra [sfm]")
 app = typer.Typer()
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
+app.command("map")(map.map_)
 app.command("sfm")(sfm.sfm)
 app.command("eval-sfm")(eval_sfm.sfm)
 app.command("eval-sift")(eval_sift.sift)
@@ -128,3 +129,39 @@ def test_a_failed_reconstruction_has_a_report_too(tmp_path: Path) -> None:
 def test_options_that_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exclude"):
         _run("sfm", tmp_path, tmp_path / "out", "--single-camera", "--camera-per-folder")
+
+
+def test_a_photograph_without_a_pose_and_a_database_mapped_by_itself(scene: DemoScene, tmp_path: Path) -> None:
+    """What shows nothing is named, with exit code 1; `xfeat map` says the same of the database alone."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in scene.cameras:
+        (images / name).write_bytes((scene.images / name).read_bytes())
+    cv2.imwrite(str(images / "other.png"), np.full((240, 320), 128, np.uint8))
+    out = tmp_path / "out"
+    options = ("--top-k", 1000, "--threads", 2, "--no-refine", "--no-report", "--pairs", "sequential+retrieval")
+    result = _run("sfm", images, out, *options, "--json", "--quiet", code=1)
+    summary = json.loads(result.stdout.splitlines()[-1])
+    assert [image["name"] for image in summary["model"]["unregistered"]] == ["other.png"]
+    assert summary["problems"] == ["other.png has no keypoints; it cannot be reconstructed"]
+    (tmp_path / "listed.txt").write_text("\n".join(sorted(scene.cameras)))
+    listed = _run("sfm", images, out, *options, "--image-list", tmp_path / "listed.txt", "--json", "--quiet")
+    assert json.loads(listed.stdout.splitlines()[-1])["model"]["images"] == 4
+    mapped = _run("map", out / "database.db", tmp_path / "models", "--threads", 2, "--json", "--quiet")
+    assert json.loads(mapped.stdout.splitlines()[-1])["model"]["registered"] == 4
+    assert (tmp_path / "models" / "0" / "cameras.bin").is_file()
+    (tmp_path / "theirs" / "0").mkdir(parents=True)
+    with pytest.raises(SfmError, match="left alone"):
+        _run("map", out / "database.db", tmp_path / "theirs")
+    with pytest.raises(SfmError, match="does not exist"):
+        _run("map", tmp_path / "none.db", tmp_path / "models")
+
+
+def test_pairs_are_kinds_or_a_file(scene: DemoScene, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="alphabetical: no such file, nor kinds of pairs; those are exhaustive"):
+        _run("sfm", scene.images, tmp_path / "out", "--pairs", "sequential+alphabetical")
+    names = sorted(scene.cameras)
+    (tmp_path / "pairs.txt").write_text("".join(f"{a} {b}\n" for a, b in pairwise(names)))
+    options = ("--top-k", 1000, "--threads", 2, "--no-refine", "--no-report", "--camera", "single")
+    _run("sfm", scene.images, tmp_path / "out", *options, "--pairs", tmp_path / "pairs.txt", "--quiet")
+    assert (tmp_path / "out" / "pairs.txt").read_text() == (tmp_path / "pairs.txt").read_text()

@@ -17,6 +17,7 @@ from xfeat_cli.evaluation.homography_sets import read_gt_json
 from xfeat_cli.evaluation.methods import CompareConfig, methods
 from xfeat_cli.evaluation.mirror import CHANGES, movement, places
 from xfeat_cli.images import Photo
+from xfeat_cli.model.weights import DEFAULT_WEIGHTS
 
 MOVED = np.array([[0.95, -0.2, 20], [0.15, 1.0, -6], [1e-4, 0, 1]])
 
@@ -108,7 +109,7 @@ def test_methods_that_cannot_be_had() -> None:
     with pytest.raises(UsageError, match="dense: no method"):
         CompareConfig(only=("dense",))
     names = [method.name for method in methods(CompareConfig(only=("semi-dense",), against=("default", "orb")))]
-    assert names == ["semi-dense", "xfeat-v2", "orb"]
+    assert names == ["semi-dense", DEFAULT_WEIGHTS, "orb"]
 
 
 @pytest.mark.parametrize("change", list(CHANGES)[:5])

@@ -313,6 +313,19 @@ def test_save_then_load(tmp_path: Path, whole: dict[str, torch.Tensor]) -> None:
     assert os.listdir(tmp_path) == [path.name]
 
 
+def test_half_the_room(tmp_path: Path, whole: dict[str, torch.Tensor]) -> None:
+    path, large = tmp_path / "half.safetensors", tmp_path / "large.safetensors"
+    weights.save(large, whole, {})
+    weights.save(path, whole, {}, half=True)
+    assert path.stat().st_size < 0.51 * large.stat().st_size
+    loaded = weights.load(str(path)).state
+    _assert_same(loaded, {name: tensor.half().float() for name, tensor in _learned(whole).items()})
+    assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
+    beyond = {**whole, next(iter(whole)): torch.full_like(next(iter(whole.values())), 1e6)}
+    with pytest.raises(WeightsError, match="NaN or infinite"):
+        weights.save(path, beyond, {}, half=True)
+
+
 def test_saved_file_is_as_readable_as_any_other(tmp_path: Path, backbone: dict[str, torch.Tensor]) -> None:
     weights.save(tmp_path / "a.safetensors", backbone, {})
     (tmp_path / "b").touch()

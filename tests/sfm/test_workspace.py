@@ -49,8 +49,8 @@ def test_removed_and_changed_photographs(images: Path, output: Path) -> None:
     cv2.imwrite(str(images / names[2]), cv2.GaussianBlur(cv2.imread(str(images / names[2])), (3, 3), 0))
     summary = reconstruct(images, output, SFM)
     assert summary.notes[-2:] == [
-        f"1 photographs of the last run are gone: {names[3]}",
-        f"1 photographs of the last run are changed: {names[2]}",
+        f"photographs of the last run that are no longer there: {names[3]}",
+        f"photographs of the last run that are changed: {names[2]}",
     ]
     assert _registered(output) == names[:3]
     with KeypointsReader(output / "features.h5") as features, MatchesReader(output / "matches.h5") as matches:

@@ -32,6 +32,7 @@ TINY: dict[str, Any] = {
     "processes": 1,
     "held_out": 2,
     "device": "cpu",
+    "precision": "fp32",
     "checkpoint_every": 1,
 }
 

@@ -30,6 +30,7 @@ from xfeat_cli.cli import (
     inspect,
     interrupts,
     localize,
+    map,
     match,
     merge,
     pair_kinds,
@@ -62,6 +63,7 @@ app.command("refine")(refine.refine)
 app.command("merge")(merge.merge)
 app.command("aggregate")(aggregate.aggregate)
 app.command("colmap")(colmap.colmap)
+app.command("map")(map.map_)
 app.command("sfm")(sfm.sfm)
 app.command("localize")(localize.localize)
 app.command("train")(train.train)

@@ -11,6 +11,8 @@ import typer
 
 from xfeat_cli.cli.options import (
     CameraModelOption,
+    CameraOption,
+    CameraParamsOption,
     CameraPerFolderOption,
     JsonOption,
     OverwriteOption,
@@ -20,7 +22,7 @@ from xfeat_cli.cli.options import (
     ThreadsOption,
     camera_sharing,
 )
-from xfeat_cli.sfm.config import CameraConfig, VerificationConfig
+from xfeat_cli.sfm.config import CameraConfig, VerificationConfig, parse_params
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.colmap import ColmapSummary
@@ -35,7 +37,9 @@ def colmap(
     images: Annotated[
         Path, typer.Option("--images", metavar="IMAGES", help="The folder that image names are relative to.")
     ],
+    camera: CameraOption = None,
     camera_model: CameraModelOption = _CAMERAS.model,
+    camera_params: CameraParamsOption = None,
     single_camera: SingleCameraOption = False,
     camera_per_folder: CameraPerFolderOption = False,
     verify: Annotated[
@@ -53,9 +57,9 @@ def colmap(
 ) -> None:
     """Write a COLMAP database of cameras, images, rigs, frames, keypoints and matches.
 
-    The focal length comes from EXIF where there is one. Images share a camera if their EXIF agrees, unless told
-    otherwise. An existing database is left alone unless --overwrite. Exit code 0: all good; 1: some images or pairs
-    were left out; 2: nothing done.
+    The focal length comes from EXIF where there is one, and so does which images share a camera (--camera). An existing
+    database is left alone unless --overwrite. Exit code 0: all good; 1: some images or pairs were left out; 2: nothing
+    done.
 
     Examples:
 
@@ -63,7 +67,8 @@ def colmap(
 
       xfeat colmap out.h5 matches.h5 new.db --images images/ --filtered-matches inliers.h5
     """
-    sharing = camera_sharing(single_camera, camera_per_folder)
+    sharing = camera_sharing(camera, single_camera, camera_per_folder)
+    params = None if camera_params is None else parse_params(camera_params)
     from xfeat_cli.jobs.colmap import export_colmap
 
     summary = export_colmap(
@@ -71,7 +76,7 @@ def colmap(
         matches,
         database,
         images,
-        CameraConfig(camera_model, sharing),
+        CameraConfig(camera_model, sharing, params),
         verification=VerificationConfig(threads, seed) if verify or filtered_matches is not None else None,
         filtered_matches=filtered_matches,
         overwrite=overwrite,

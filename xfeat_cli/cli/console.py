@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Protocol
 
 import typer
 
@@ -120,8 +121,15 @@ class JobConsole:
         Console(stderr=True).print(table)
 
 
+class Closable(Protocol):
+    """What shows progress, until it is closed."""
+
+    def close(self) -> None:
+        """Take progress off the screen."""
+
+
 @contextmanager
-def interruptible(console: JobConsole, output: object) -> Iterator[None]:
+def interruptible(console: Closable, output: object) -> Iterator[None]:
     """Ctrl-C and SIGTERM end a job in good order: what is done is kept, and the user told how to go on."""
     with advising(f"what is done is kept. The same command goes on with {one_line(str(output))}"):
         try:

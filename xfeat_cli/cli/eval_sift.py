@@ -11,6 +11,7 @@ import typer
 
 from xfeat_cli.cli.options import (
     CameraModelOption,
+    CameraOption,
     CameraPerFolderOption,
     JsonOption,
     MapperOption,
@@ -41,6 +42,7 @@ def sift(
         ),
     ] = None,
     mapper: MapperOption = _DEFAULT.mapping.mapper,
+    camera: CameraOption = None,
     single_camera: SingleCameraOption = False,
     camera_per_folder: CameraPerFolderOption = False,
     camera_model: CameraModelOption = _DEFAULT.cameras.model,
@@ -57,7 +59,7 @@ def sift(
 
     Example: xfeat eval sift images/ sift/ --pairs out/pairs.txt --single-camera
     """
-    sharing = camera_sharing(single_camera, camera_per_folder)
+    sharing = camera_sharing(camera, single_camera, camera_per_folder)
     from xfeat_cli.jobs.sift import reconstruct_with_sift
 
     summary = reconstruct_with_sift(

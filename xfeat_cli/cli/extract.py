@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from xfeat_cli.cli.console import JobConsole, finish_part, interruptible
-from xfeat_cli.cli.help import FEATURES, HARDWARE
+from xfeat_cli.cli.feature_options import (
+    BatchSizeOption,
+    DecodingOption,
+    DetectionThresholdOption,
+    ImageListOption,
+    MasksOption,
+    ModeOption,
+    ResizeOption,
+    RotationsOption,
+    TilesOption,
+    TopKOption,
+    UprightOption,
+    WeightsOption,
+    WorkersOption,
+)
 from xfeat_cli.cli.options import (
     BackendOption,
     DevicesOption,
@@ -23,7 +37,7 @@ from xfeat_cli.cli.options import (
     VerboseOption,
 )
 from xfeat_cli.cli.scale import extract_runner
-from xfeat_cli.config import Decoding, ExtractConfig, Mode, Rotations
+from xfeat_cli.config import ExtractConfig
 from xfeat_cli.errors import UsageError
 
 _DEFAULT = ExtractConfig()
@@ -43,95 +57,23 @@ def extract(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", show_default="out.h5", help="Features file to write."),
     ] = None,
-    image_list: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-list", metavar="FILE", help="Only these images: names within IMAGES, one a line; - = stdin."
-        ),
-    ] = None,
-    mode: Annotated[
-        Mode,
-        typer.Option(
-            "--mode", help="Keypoints, or a dense grid to be refined while matching.", rich_help_panel=FEATURES
-        ),
-    ] = _DEFAULT.mode,
-    weights: Annotated[
-        str, typer.Option("--weights", metavar="NAME|PATH", help="See `xfeat weights list`.", rich_help_panel=FEATURES)
-    ] = _DEFAULT.weights,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            "--top-k",
-            min=1,
-            show_default="4096 sparse, 10000 semi-dense",
-            help="Most features an image may have.",
-            rich_help_panel=FEATURES,
-        ),
-    ] = _DEFAULT.top_k,
-    resize: Annotated[
-        int,
-        typer.Option(
-            "--resize",
-            min=0,
-            metavar="PX",
-            help="Longest side the network sees; 0 = never reduce.",
-            rich_help_panel=FEATURES,
-        ),
-    ] = _DEFAULT.resize,
-    upright: Annotated[
-        bool,
-        typer.Option(
-            "--upright/--no-upright",
-            help="The network sees images as their EXIF orientation turns them, or as stored; keypoints are of the "
-            "stored image either way.",
-        ),
-    ] = _DEFAULT.upright,
-    rotations: Annotated[
-        Rotations,
-        typer.Option(
-            "--rotations",
-            help="Quarter turns tried for images that match no other as they stand: none, all for some of them, or "
-            "all for each.",
-            rich_help_panel=FEATURES,
-        ),
-    ] = _DEFAULT.rotations,
-    detection_threshold: Annotated[
-        float,
-        typer.Option(
-            "--detection-threshold", min=0, max=1, help="Least probability of a keypoint.", rich_help_panel=FEATURES
-        ),
-    ] = _DEFAULT.detection_threshold,
+    image_list: ImageListOption = None,
+    mode: ModeOption = _DEFAULT.mode,
+    weights: WeightsOption = _DEFAULT.weights,
+    top_k: TopKOption = _DEFAULT.top_k,
+    resize: ResizeOption = _DEFAULT.resize,
+    upright: UprightOption = _DEFAULT.upright,
+    rotations: RotationsOption = _DEFAULT.rotations,
+    tiles: TilesOption = _DEFAULT.tiles,
+    detection_threshold: DetectionThresholdOption = _DEFAULT.detection_threshold,
     grids: GridsOption = _DEFAULT.grids,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size",
-            min=1,
-            show_default="16 on CUDA",
-            help="Images of one size that a GPU sees at once.",
-            rich_help_panel=HARDWARE,
-        ),
-    ] = _DEFAULT.batch_size,
+    batch_size: BatchSizeOption = _DEFAULT.batch_size,
     device: DevicesOption = _DEFAULT.device,
     precision: PrecisionOption = _DEFAULT.precision,
     backend: BackendOption = _DEFAULT.backend,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=1,
-            show_default="one a processor; for a GPU at most 16",
-            help="Images computed at once on a CPU, or decoded at once for a GPU.",
-            rich_help_panel=HARDWARE,
-        ),
-    ] = None,
-    masks: Annotated[
-        Path | None, typer.Option("--masks", metavar="DIR", help="COLMAP masks: DIR/name.jpg.png, black = ignore.")
-    ] = None,
-    decoding: Annotated[
-        Decoding,
-        typer.Option("--decoding", help="Ours, or the authors' with its known faults.", rich_help_panel=FEATURES),
-    ] = _DEFAULT.decoding,
+    workers: WorkersOption = None,
+    masks: MasksOption = None,
+    decoding: DecodingOption = _DEFAULT.decoding,
     shard: ShardOption = None,
     ray: RayOption = None,
     overwrite: OverwriteOption = False,
@@ -176,6 +118,7 @@ def extract(
             resize=resize,
             upright=upright,
             rotations=rotations,
+            tiles=tiles,
             detection_threshold=detection_threshold,
             grids=grids,
             batch_size=batch_size,

@@ -8,6 +8,12 @@ from typing import Annotated
 import typer
 
 from xfeat_cli.cli.console import JobConsole, finish_part, interruptible
+from xfeat_cli.cli.feature_options import (
+    MatcherOption,
+    MinCossimOption,
+    MinScoreOption,
+    RatioOption,
+)
 from xfeat_cli.cli.help import MATCHING
 from xfeat_cli.cli.options import (
     DevicesOption,
@@ -22,7 +28,7 @@ from xfeat_cli.cli.options import (
 )
 from xfeat_cli.cli.refine import refine_matches
 from xfeat_cli.cli.scale import match_runner
-from xfeat_cli.config import MatchConfig, MatcherKind
+from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import UsageError
 
 _DEFAULT = MatchConfig()
@@ -38,47 +44,11 @@ def match(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Matches file to write.")] = Path(
         "matches.h5"
     ),
-    matcher: Annotated[
-        MatcherKind,
-        typer.Option(
-            "--matcher",
-            help="Mutual nearest neighbours, or the authors' learned matcher, made for the official weights: it takes "
-            "sparse features, the extra [lighterglue], and `xfeat weights download lighterglue`.",
-            rich_help_panel=MATCHING,
-        ),
-    ] = _DEFAULT.matcher,
-    min_cossim: Annotated[
-        float | None,
-        typer.Option(
-            "--min-cossim",
-            min=-1,
-            max=1,
-            show_default="as the weights ask; none if semi-dense",
-            help="Least cosine of two descriptors; -1 = none.",
-            rich_help_panel=MATCHING,
-        ),
-    ] = _DEFAULT.min_cossim,
-    ratio: Annotated[
-        float,
-        typer.Option(
-            "--ratio",
-            min=0,
-            max=1,
-            help="Most that the nearest distance may be of the second; 1 = no test.",
-            rich_help_panel=MATCHING,
-        ),
-    ] = _DEFAULT.ratio,
+    matcher: MatcherOption = _DEFAULT.matcher,
+    min_cossim: MinCossimOption = _DEFAULT.min_cossim,
+    ratio: RatioOption = _DEFAULT.ratio,
     min_confidence: MinConfidenceOption = _DEFAULT.min_confidence,
-    min_score: Annotated[
-        float,
-        typer.Option(
-            "--min-score",
-            min=0,
-            max=1,
-            help="With --matcher lighterglue: least probability of a match.",
-            rich_help_panel=MATCHING,
-        ),
-    ] = _DEFAULT.min_score,
+    min_score: MinScoreOption = _DEFAULT.min_score,
     weights: Annotated[
         str | None,
         typer.Option(

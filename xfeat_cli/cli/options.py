@@ -148,11 +148,31 @@ MinConfidenceOption = Annotated[
         rich_help_panel=MATCHING,
     ),
 ]
+CameraOption = Annotated[
+    CameraSharing | None,
+    typer.Option(
+        "--camera",
+        show_default="auto",
+        help="Which images share a camera; auto: those whose EXIF says so, and without EXIF those of one size and "
+        "folder. A camera is always of images of one size.",
+        rich_help_panel=COLMAP,
+    ),
+]
+CameraParamsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--camera-params",
+        metavar="N,N…",
+        show_default="from EXIF, or a guess",
+        help="Parameters of the camera model to begin with, in COLMAP's order, pixels.",
+        rich_help_panel=COLMAP,
+    ),
+]
 SingleCameraOption = Annotated[
-    bool, typer.Option("--single-camera", help="One camera took all images.", rich_help_panel=COLMAP)
+    bool, typer.Option("--single-camera", help="The same as --camera single.", rich_help_panel=COLMAP)
 ]
 CameraPerFolderOption = Annotated[
-    bool, typer.Option("--camera-per-folder", help="One camera took the images of each folder.", rich_help_panel=COLMAP)
+    bool, typer.Option("--camera-per-folder", help="The same as --camera per-folder.", rich_help_panel=COLMAP)
 ]
 RefineOption = Annotated[
     bool,
@@ -172,7 +192,7 @@ RefinePrincipalPointOption = Annotated[
     ),
 ]
 MapperOption = Annotated[
-    Mapper, typer.Option("--mapper", help="COLMAP's incremental or global mapper.", rich_help_panel=COLMAP)
+    Mapper, typer.Option("--mapper", help="Which of COLMAP's mappers makes the model.", rich_help_panel=COLMAP)
 ]
 ThreadsOption = Annotated[
     int, typer.Option("--threads", min=-1, help="Of COLMAP's stages; -1 = all.", rich_help_panel=COLMAP)
@@ -185,10 +205,13 @@ SeedOption = Annotated[
 ]
 
 
-def camera_sharing(single_camera: bool, camera_per_folder: bool) -> CameraSharing:
-    """What `--single-camera` and `--camera-per-folder` ask for. Raises UsageError for both."""
-    if single_camera and camera_per_folder:
-        raise UsageError("--single-camera and --camera-per-folder exclude each other; give one of them")
-    if single_camera:
-        return CameraSharing.SINGLE
-    return CameraSharing.PER_FOLDER if camera_per_folder else CameraSharing.AUTO
+def camera_sharing(camera: CameraSharing | None, single_camera: bool, camera_per_folder: bool) -> CameraSharing:
+    """What `--camera`, `--single-camera` and `--camera-per-folder` ask for. Raises UsageError where they disagree."""
+    asked = {
+        *([camera] if camera is not None else []),
+        *([CameraSharing.SINGLE] if single_camera else []),
+        *([CameraSharing.PER_FOLDER] if camera_per_folder else []),
+    }
+    if len(asked) > 1:
+        raise UsageError("--camera, --single-camera and --camera-per-folder exclude each other; give one of them")
+    return asked.pop() if asked else CameraSharing.AUTO

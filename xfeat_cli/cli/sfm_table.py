@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.summary import SfmSummary, StageSummary
 
 _SHOWN_PROBLEMS = 20
+_SHOWN_REASONS = 3
 
 
 def print_table(summary: SfmSummary) -> None:
@@ -20,7 +22,7 @@ def print_table(summary: SfmSummary) -> None:
     for heading in ("stage", "time", "result"):
         table.add_column(heading, justify="right" if heading == "time" else "left")
     for stage in summary.stages:
-        table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", _sentence(stage))
+        table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", escape(_sentence(stage)))
     if not any(stage.reused for stage in summary.stages):
         table.add_row("all", f"{sum(stage.seconds for stage in summary.stages):.1f} s", "")
     table.add_section()
@@ -54,10 +56,21 @@ def _sentence(stage: StageSummary) -> str:
             return f"{matches:,} matches"
         case {"verified": verified, "pairs": pairs, "inliers": inliers, "matches": matches}:
             return f"{verified:,} of {pairs:,} pairs, {inliers:,} of {matches:,} matches"
+        case {"groups": groups, "images": images, "pairs": pairs, "matches": matches}:
+            return f"{images:,} images of {_cameras(groups)}; {pairs:,} pairs with {matches:,} matches"
         case {"registered": registered, "images": images}:
             return f"{registered} of {images} images"
         case result:
             return ", ".join(f"{_number(value)} {name.replace('_', ' ')}" for name, value in result.items())
+
+
+def _cameras(groups: list[dict[str, Any]]) -> str:
+    """How many cameras there are, and why, where that is soon said."""
+    if len(groups) == 1:
+        return f"1 camera ({groups[0]['why']})"
+    reasons = Counter(str(group["why"]) for group in groups)
+    said = "; ".join(f"{count}: {why}" for why, count in reasons.most_common(_SHOWN_REASONS))
+    return f"{len(groups):,} cameras ({said}{'; …' if len(reasons) > _SHOWN_REASONS else ''})"
 
 
 def _number(value: Any) -> str:

@@ -52,13 +52,14 @@ def train(
         ),
     ] = None,
     keypoint_target: Annotated[
-        KeypointTarget,
+        str,
         typer.Option(
             "--keypoint-target",
-            help="What the keypoint head learns: what the teacher's head gives, or that averaged over mirror images "
-            "and quarter turns.",
+            metavar="head|symmetric|FEATURES",
+            help="What the keypoint head learns: what the teacher's head gives; that averaged over mirror images and "
+            "quarter turns; or the keypoints of a features file.",
         ),
-    ] = _DEFAULT.keypoint_target,
+    ] = KeypointTarget.HEAD.value,
     multi_view: Annotated[
         list[Path] | None,
         typer.Option(
@@ -142,7 +143,10 @@ def train(
     device: DeviceOption = _DEFAULT.device,
     precision: Annotated[
         Precision,
-        typer.Option("--precision", help="fp32 or bf16; auto = bf16 on CUDA and on a CPU with AMX, else fp32."),
+        typer.Option(
+            "--precision",
+            help="fp32 or bf16; auto = bf16 on CUDA, and on a CPU where a step in it is measured to be faster.",
+        ),
     ] = _DEFAULT.precision,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = _DEFAULT.seed,
     overwrite: Annotated[
@@ -304,7 +308,7 @@ def _losses(changes: list[str]) -> LossWeights:
             changed = float(factor)
         except ValueError:
             changed = -1
-        if name not in factors or changed < 0:
+        if name not in factors or not 0 <= changed < 1e6:
             raise UsageError(f"--loss {change}: write NAME=FACTOR, with a name of {', '.join(factors)}")
         factors[name] = changed
     return LossWeights(**factors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,17 +29,22 @@ def import_key(features: Path, matches: Path, images: Path, config: CameraConfig
 
 
 def import_into(
-    draft: Draft, features: Path, matches: Path, images: Path, config: CameraConfig, key: str
+    draft: Draft,
+    features: Path,
+    matches: Path,
+    images: Path,
+    config: CameraConfig,
+    key: str,
+    listed: Collection[str] | None = None,
 ) -> tuple[ImportSummary, bool]:
-    """Import, unless an interrupted run has; returns also whether it had."""
+    """Import, unless an interrupted run has; returns also whether it had. listed: as of `build_database`."""
     before = draft.notes().get("import", {})
     if before.get("key") == key:
         return ImportSummary(**before["summary"]), True
     draft.discard()
     try:
-        summary = in_child(
-            build_database, features, matches, draft.path, images, config, place=draft.database, doing="importing"
-        )
+        arguments = features, matches, draft.path, images, config, listed
+        summary = in_child(build_database, *arguments, place=draft.database, doing="importing")
         draft.note(**{"import": {"key": key, "summary": asdict(summary)}})
     except XFeatError:
         draft.discard()

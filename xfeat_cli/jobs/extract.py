@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from xfeat_cli.config import Backend, ExtractConfig, Mode, Precision, Rotations
+from xfeat_cli.config import Backend, ExtractConfig, Mode, Precision, Rotations, require_whole
 from xfeat_cli.coordinates import turned, upright_size
 from xfeat_cli.errors import ImageError, ProvenanceError, UsageError
 from xfeat_cli.files import warn_once
@@ -81,6 +81,8 @@ def extract(
     """
     started = time.monotonic()
     config = replace(config or ExtractConfig(), **options)
+    if workers is not None:
+        require_whole("workers", workers, 1, 1024)
     given = [Path(images)] if isinstance(images, (str, Path)) else list(map(Path, images))
     output = Path(output)
     mask_folder = _mask_folder(masks)
@@ -183,6 +185,7 @@ def _provenance(xfeat: XFeat, masks: Path | None) -> dict[str, str | int | float
         "reduction": "dct, area unrounded",  # what reduces an image to that size
         "upright": "yes" if config.upright else "no",
         "rotations": config.rotations.value,
+        "tiles": "auto" if config.tiles is None else config.tiles,
         "precision": xfeat.runtime.precision.value,
         "backend": xfeat.runtime.backend.value,
         "masks": "yes" if masks else "no",

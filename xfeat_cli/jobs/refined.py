@@ -13,6 +13,7 @@ from xfeat_cli.config import RefineConfig
 from xfeat_cli.jobs.adjustment import Adjustment
 from xfeat_cli.jobs.progress import Summary
 from xfeat_cli.refinement.selection import UNREFINED, Keypoints, Selection, select
+from xfeat_cli.refinement.tracks import Tracks
 from xfeat_cli.store.layout import keypoints_entry, matches_entry
 from xfeat_cli.store.reader import KeypointsReader, LinksReader, MatchesReader
 from xfeat_cli.store.writer import Store
@@ -50,6 +51,7 @@ class Source:
     adjustment: Adjustment
     config: RefineConfig
     _second: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    _groups: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.solved = lru_cache(_CACHED_IMAGES)(self.adjustment.of)
@@ -62,11 +64,31 @@ class Source:
         links = self.links.load(entry) if entry in self.links else Links.empty()
         return select(matches, links, self.solved(pair[0]), self.solved(pair[1]), self.config)
 
-    def need_unmoved(self, name: str, keypoints: npt.NDArray[np.int32]) -> None:
-        """Say that a pair wants these keypoints of an image where they were found."""
-        needed = self._second.setdefault(name, np.zeros(self.features.count(name), bool))
-        far = np.linalg.norm(self.solved(name).shifts, axis=1) > self.config.most_shared_move
-        needed[keypoints[far[keypoints]]] = True
+    def plan(self) -> None:
+        """Find out which pairs use keypoints that have not moved, and which keypoints those are.
+
+        They are the pairs that keep all their matches, unless nothing else connects their images: with keypoints of
+        their own they would see none of the points that other pairs make, and a reconstruction would fall apart.
+        """
+        names = self.features.names()
+        rank = {name: number for number, name in enumerate(names)}
+        groups = Tracks(np.arange(len(names)))
+        left = []
+        for entry, pair in self.pairs.items():
+            if self.selected(entry, pair).refined:
+                groups.connect(*(np.array([rank[name]]) for name in pair))
+            else:
+                left.append((entry, pair))
+        self._groups = dict(zip(names, groups.roots(np.arange(len(names))).tolist(), strict=True))
+        for entry, pair in left:
+            if self.connected(pair):
+                for name, index in zip(pair, self.selected(entry, pair).indices.T, strict=True):
+                    needed = self._second.setdefault(name, np.zeros(self.features.count(name), bool))
+                    needed[index[self.solved(name).moved[index]]] = True
+
+    def connected(self, pair: Pair) -> bool:
+        """Whether refined pairs connect the images of a pair, directly or through others."""
+        return self._groups[pair[0]] == self._groups[pair[1]]
 
     def _seconds(self, name: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """The keypoints of an image that it has a second time, and for each of its keypoints the number of the one that
@@ -79,11 +101,7 @@ class Source:
 
 def write_refined(source: Source, keypoints: Store, matches: Store, summary: RefineSummary) -> None:
     """Write every image of `source` and every pair, and count them in the summary. Raises StoreError."""
-    for entry, pair in source.pairs.items():
-        selection = source.selected(entry, pair)
-        if not selection.refined:
-            for name, index in zip(pair, selection.indices.T, strict=True):
-                source.need_unmoved(name, index)
+    source.plan()
     moved, uncertainty = [], []
     for name in source.features.names():
         solved = source.solved(name)
@@ -118,8 +136,8 @@ def _put_pair(store: Store, entry: str, pair: Pair, source: Source, summary: Ref
     for name, index in zip(pair, selection.indices.T, strict=True):
         spread = source.solved(name).uncertainty[index]
         if not selection.refined:
-            index = source.seconds(name)[1][index]
-            spread = np.where(index < source.features.count(name), spread, UNREFINED)
+            index = source.seconds(name)[1][index] if source.connected(pair) else index
+            spread = np.full(len(index), UNREFINED)
         indices.append(index)
         spreads.append(spread * (source.features.uncertainty(name) or 1.0))
     order = np.argsort(indices[0], kind="stable")

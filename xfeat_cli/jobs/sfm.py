@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from xfeat_cli.errors import StoreError, UsageError
@@ -25,6 +26,9 @@ def reconstruct(
     output: str | Path,
     config: SfmConfig | None = None,
     *,
+    image_list: Iterable[str] | None = None,
+    masks: str | Path | None = None,
+    workers: int | None = None,
     overwrite: bool = False,
     listeners: Listeners | None = None,
 ) -> SfmSummary:
@@ -37,6 +41,9 @@ def reconstruct(
             and sparse/0, 1, … (COLMAP models, the largest first). What an earlier run left there is reused where it is
             still right; what photographs, options or damaged files have made wrong is made again, and told.
         config: a config for each stage.
+        image_list: names within the folder, instead of all of it.
+        masks: folder of `name.jpg.png`, black = ignore.
+        workers: photographs that are read at once, as for `extract`.
         overwrite: make everything again.
         listeners: asked for a listener at the start of each stage, by the stage's name.
 
@@ -60,6 +67,8 @@ def reconstruct(
         raise StoreError(f"{output} cannot be written ({error.strerror or error})") from None
     with lock:
         work = Workspace(images, output, config, Record(output), SfmSummary(str(output)), overwrite)
+        work.listed = None if image_list is None else tuple(image_list)
+        work.masks, work.workers = None if masks is None else Path(masks), workers
         _start(work)
         for stage in STAGES:
             if not stage.applies(work):

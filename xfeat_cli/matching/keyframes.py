@@ -77,8 +77,8 @@ class KeyframeChooser:
         return chosen, candidates[candidates.index(chosen) + 1 :]
 
     def _motion(self, one: Look, other: Look) -> float:
-        """How far the median feature moved; infinite where hardly one is found again."""
-        if one is other:
+        """How far the median feature moved: infinite where hardly one is found again, 0 where there is none to see."""
+        if one is other or len(other.points) < _FEWEST_MATCHES:
             return 0.0
         matches = nearest_of_pairs([(one.descriptors, other.descriptors)], self._min_cossim, 1.0)[0]
         fewest = max(_FEWEST_MATCHES, _LEAST_SHARE * min(len(one.points), len(other.points)))

@@ -25,6 +25,8 @@ from xfeat_cli.native.library import library
 SEMI_DENSE_SCALES = ((0.6, 0.2), (1.3, 0.8))
 """(image scale, share of the features) of the two passes of XFeat*."""
 
+_STATISTICS_ROWS = 1024
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -36,21 +38,40 @@ class Decoded:
     scales: Tensor | None = None
 
 
-def prepare(gray: Tensor) -> Tensor:
+def prepare(gray: Tensor, statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """(B, H, W) gray → (B, 1, H', W') of zero mean and unit variance, padded to multiples of 32 by its edge.
 
-    The statistics are taken before padding, so that they are the image's own.
+    statistics: mean and scale, (B, 1, 1) each, of the images that these are parts of; None = these are whole images.
+    They are taken before padding, so that they are the image's own.
     """
     batch, height, width = gray.shape
-    centred = gray.float() - gray.mean((1, 2), keepdim=True, dtype=torch.float32)
-    deviation = torch.linalg.vector_norm(centred, dim=(1, 2), keepdim=True)
+    if statistics is None:
+        mean = gray.mean((1, 2), keepdim=True, dtype=torch.float32)
+        centred = gray.float() - mean
+        scale = _scale(torch.linalg.vector_norm(centred, dim=(1, 2), keepdim=True).square(), height * width)
+    else:
+        mean, scale = statistics
+        centred = gray.float() - mean
     padded = centred.new_empty(batch, 1, height + -height % STRIDE, width + -width % STRIDE)
     image = padded[..., :height, :width]
-    scale = torch.rsqrt(deviation.square() / (height * width) + 1e-5)
     torch.mul(centred[:, None], scale[:, None], out=image)
     padded[..., height:, :width] = image[..., -1:, :]
     padded[..., width:] = padded[..., width - 1 : width]
     return padded
+
+
+def statistics_of(gray: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and scale, (B, 1, 1) each, of (B, H, W) gray as `prepare` takes them, in little memory."""
+    mean = gray.mean((1, 2), keepdim=True, dtype=torch.float32)
+    squares = torch.zeros_like(mean)
+    for top in range(0, gray.shape[1], _STATISTICS_ROWS):
+        centred = gray[:, top : top + _STATISTICS_ROWS].float() - mean
+        squares += torch.linalg.vector_norm(centred, dim=(1, 2), keepdim=True).square()
+    return mean, _scale(squares, gray.shape[1] * gray.shape[2])
+
+
+def _scale(squares: Tensor, count: int) -> Tensor:
+    return torch.rsqrt(squares / count + 1e-5)
 
 
 def sparse(

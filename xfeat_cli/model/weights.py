@@ -26,7 +26,7 @@ from xfeat_cli.model.weights_file import READERS, REFINER, checked_matcher, chec
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_WEIGHTS = "xfeat-v2"
+DEFAULT_WEIGHTS = "xfeat-v3"
 
 RELEASED_MIN_COSSIM = 0.82
 """The cosine threshold of the authors' `match`, for weights whose metadata name none."""
@@ -205,11 +205,12 @@ def verify(name_or_path: str) -> WeightsInfo:
     return info
 
 
-def save(path: Path, state: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+def save(path: Path, state: Mapping[str, torch.Tensor], metadata: dict[str, str], *, half: bool = False) -> None:
     """Write a safetensors file that `load` accepts, whole or not at all; a file of that name is replaced.
 
     state: as of `Weights.state`, on any device; `num_batches_tracked` is left out.
     metadata: `min_cossim` and `refiner_labels` are what xfeat reads; the training run should describe itself in others.
+    half: store float16, which takes half the room and which `load` reads as float32.
     Raises WeightsError for a state that `load` would refuse, and when the file cannot be written.
     """
     from safetensors import torch as safetensors
@@ -218,7 +219,11 @@ def save(path: Path, state: Mapping[str, torch.Tensor], metadata: dict[str, str]
         raise WeightsError(f"{path}: weights are saved as .safetensors")
     _min_cossim(path, metadata)
     _refiner_labels(path, metadata)
-    data = safetensors.save(checked_network(path, state), metadata)
+    checked = checked_network(path, state)
+    if half:
+        checked = checked_network(path, {name: tensor.half() for name, tensor in checked.items()})
+        checked = {name: tensor.half() for name, tensor in checked.items()}
+    data = safetensors.save(checked, metadata)
     try:
         with whole_file(path, FileKind.SAFETENSORS) as file:
             file.write(data)

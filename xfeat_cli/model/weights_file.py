@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ MAX_BYTES = 256 * 2**20
 
 REFINER = "fine_matcher."
 """What the names of the match refiner's tensors begin with."""
+
+_MOST = 1e6
+"""Largest number in weights; those of trained networks, running variances included, stay thousands of times below."""
 
 _NESTED_UNDER = ("state_dict", "model")
 
@@ -51,12 +55,28 @@ def _read_safetensors(path: Path, data: bytes) -> tuple[dict[str, torch.Tensor],
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except Exception as error:  # a damaged file makes the parser raise anything
         raise WeightsError(f"{path}: damaged, or no safetensors file: {_first_line(error)}") from error
-    return tensors, header.get("__metadata__", {})
+    metadata = header.get("__metadata__") or {}
+    return tensors, {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}
+
+
+def check_zip(path: Path, data: bytes) -> None:
+    """Raise WeightsError for a zip archive that torch did not write: its parts are never compressed, so none can grow
+    beyond the file."""
+    if not data.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = archive.infolist()
+    except Exception as error:  # a damaged archive makes the parser raise anything
+        raise WeightsError(f"{path}: a damaged zip archive: {_first_line(error)}") from error
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or sum(p.file_size for p in parts) > len(data):
+        raise WeightsError(f"{path}: a compressed zip archive, which is no checkpoint of torch")
 
 
 def _read_checkpoint(path: Path, data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     import torch
 
+    check_zip(path, data)
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the parser raise anything
@@ -112,11 +132,16 @@ def _as_expected(
     problems.append(("not floating-point", unreal))
     if not any(names for _, names in problems):
         state = {name: tensor.detach().cpu().float().contiguous() for name, tensor in state.items()}
-        problems.append(("NaN or infinite", [name for name, tensor in state.items() if not tensor.isfinite().all()]))
+        problems.append(("NaN, infinite or beyond all measure", [n for n, tensor in state.items() if _is_wild(tensor)]))
     found = "; ".join(f"{problem}: {_listed(names)}" for problem, names in problems if names)
     if found:
         raise WeightsError(f"{path}: not weights of {owner}; {found}")
     return state
+
+
+def _is_wild(tensor: torch.Tensor) -> bool:
+    """Whether a network with such numbers would overflow."""
+    return bool(tensor.numel()) and not float(tensor.abs().max()) <= _MOST
 
 
 def _expected_shapes(with_refiner: bool) -> dict[str, tuple[int, ...]]:

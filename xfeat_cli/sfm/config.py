@@ -32,6 +32,7 @@ class CameraSharing(str, Enum):
 class Mapper(str, Enum):
     INCREMENTAL = "incremental"
     GLOBAL = "global"
+    HIERARCHICAL = "hierarchical"
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ class CameraConfig:
     def __post_init__(self) -> None:
         convert(self, sharing=CameraSharing)
         if self.params is not None:
-            object.__setattr__(self, "params", _numbers(self.params))
+            object.__setattr__(self, "params", parse_params(self.params))
 
 
-def _numbers(params: Any) -> tuple[float, ...]:
+def parse_params(params: Any) -> tuple[float, ...]:
+    """Parameters of a camera from numbers, or a string of them with commas between. Raises UsageError."""
     try:
         numbers = tuple(map(float, params.split(",") if isinstance(params, str) else params))
     except (TypeError, ValueError):
@@ -91,7 +93,7 @@ class VerificationConfig:
 class MappingConfig:
     """How a verified database becomes models.
 
-    mapper: COLMAP's incremental or global (GLOMAP) mapper.
+    mapper: COLMAP's incremental mapper, its global one (GLOMAP), or the incremental one on parts that are then joined.
     refine_principal_point: estimate the principal points too, when all else is mapped; without it they stay in the
         image centres, and a real camera's, some pixels off, turns every pose. Needs a camera shared by many images that
         look in different directions; with few it trades the poses for it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import numpy as np
 
 from xfeat_cli.errors import SfmError
 from xfeat_cli.files import sync_folder
-from xfeat_cli.sfm.config import Mapper, MappingConfig
+from xfeat_cli.sfm.config import MappingConfig
 from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.sfm.mappers import run_mapper
 from xfeat_cli.sfm.model_files import check_model_files
 from xfeat_cli.sfm.process import Listen, in_child
+from xfeat_cli.sfm.unregistered import Unregistered, explain
+from xfeat_cli.sfm.verified import open_verified
 
 _MOST_ITERATIONS = 25
 _LEAST_LOSS_SCALE = 0.05
@@ -35,6 +38,8 @@ class ModelSummary:
     """registered: images with a pose, of `images`. reprojection_px: mean distance of observation and projection.
 
     models: how many separate models there are; the figures are of the largest.
+    unregistered: the images that the largest lacks, each with the likely reason. given_up: lines on the parts of the
+    scene of which no model could be made.
     """
 
     folder: str
@@ -44,6 +49,8 @@ class ModelSummary:
     mean_track_length: float
     reprojection_px: float
     models: int = 1
+    unregistered: list[Unregistered] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
 
 
 def map_database(
@@ -82,13 +89,13 @@ def map_into(
     database: Path, images: Path, folder: Path, config: MappingConfig, *, listen: Listen | None = None
 ) -> ModelSummary:
     """Write the models of a verified database into an empty folder, as `map_database` does, in this process."""
-    models = _map(database, images, folder, config)
-    if not models:
+    mapped = run_mapper(database, images, folder, config, listen)
+    if not mapped.models:
         raise SfmError(
             f"nothing could be reconstructed from {database}: no two images share enough of the scene; give images "
             "that overlap, or match more pairs"
         )
-    ordered = sorted(models.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+    ordered = sorted(mapped.models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
     for written in folder.iterdir():
         shutil.rmtree(written)
     for number, model in enumerate(ordered):
@@ -96,8 +103,11 @@ def map_into(
             _adjust(model, config)
         (folder / str(number)).mkdir()
         model.write(folder / str(number))
-    with pycolmap().Database.open(database) as opened:
-        return _summary(folder / "0", ordered[0], opened.num_images(), len(ordered))
+    with open_verified(database) as verified:
+        table = verified.table()
+    registered = [{image.name for image in model.images.values() if image.has_pose} for model in ordered]
+    summary = _summary(folder / "0", ordered[0], len(table.names), len(ordered))
+    return replace(summary, unregistered=explain(table, registered), given_up=mapped.given_up)
 
 
 def _replace(partial: Path, models: Path) -> None:
@@ -138,22 +148,6 @@ def read_model(folder: Path) -> Any:
         return pycolmap().Reconstruction(folder)
     except (MemoryError, RuntimeError, ValueError, OSError) as error:
         raise SfmError(f"{folder}: the COLMAP model cannot be read ({error})") from None
-
-
-def _map(database: Path, images: Path, output: Path, config: MappingConfig) -> dict[int, Any]:
-    engine = pycolmap()
-    if config.mapper is Mapper.GLOBAL:
-        options = engine.GlobalPipelineOptions()
-    else:
-        options = engine.IncrementalPipelineOptions()
-    options.num_threads = config.threads
-    options.random_seed = config.seed
-    try:
-        if config.mapper is Mapper.GLOBAL:
-            return dict(engine.global_mapping(database, images, output, options))
-        return dict(engine.incremental_mapping(database, images, output, options))
-    except (RuntimeError, ValueError) as error:
-        raise SfmError(f"COLMAP's {config.mapper.value} mapper failed on {database}: {error}") from None
 
 
 def _adjust(model: Any, config: MappingConfig) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from xfeat_cli.errors import TrainingError
 from xfeat_cli.files import FileKind, whole_file
+from xfeat_cli.model.weights_file import check_zip
 
 FILE = "checkpoint.pt"
 
@@ -35,6 +36,7 @@ def load(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        check_zip(path, path.read_bytes())
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the parser raise anything
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]

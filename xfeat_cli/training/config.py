@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from xfeat_cli.config import Precision, convert
+from xfeat_cli.config import Precision, convert, require, require_whole
 from xfeat_cli.errors import UsageError
 
 
@@ -44,6 +44,12 @@ class LossWeights:
     refiner: float = 0.3
 
 
+MOST_SEED = (1 << 24) - 1
+"""Seeds, processes and steps share the 64 bits of a generator's seed."""
+
+_MOST = 1 << 31
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How weights are trained.
@@ -52,7 +58,8 @@ class TrainConfig:
         beside the correspondences, the mean over all of them; None = those of init, so that adapting keeps what they
         know; without init none.
     keypoint_target: what the keypoint head learns: "head" = the probabilities of the first teacher's head, or of
-        init's, or corners; "symmetric" = its places and choice, averaged over mirror images and quarter turns.
+        init's, or corners; "symmetric" = its places and choice, averaged over mirror images and quarter turns; a path =
+        the keypoints of a features file of the training photographs, each as likely as its score ranks it.
     parts: what is trained: the network (descriptors and reliability), the keypoint head, the match refiner.
     steps: how many; minutes: instead of steps, stop at that time; the learning rate is annealed over either.
     batch: pairs of images a step, over all processes. crop: (width, height) px of the training images;
@@ -68,13 +75,15 @@ class TrainConfig:
     held_out: photographs kept for validation. scene: folder of images/, cameras.json and pairs.txt, on which poses are
         validated too. validate_every, checkpoint_every: steps.
     max_photos: most photographs kept in memory; photo_size: longest side, px, at which they are kept.
-    processes: on a CPU, each with one thread; None = one a processor. device, precision: as for extraction.
-    seed: of everything random: two runs of the same options and processes give the same weights on one machine.
+    processes: on a CPU, each with one thread; None = one a processor. device: as for extraction. precision: auto = bf16
+        where a step is measured to be faster in it than in fp32.
+    seed: of everything random: two runs of the same options, processes and precision give the same weights on one
+        machine.
     """
 
     init: str | None = None
     teachers: tuple[str, ...] | None = None
-    keypoint_target: KeypointTarget = KeypointTarget.HEAD
+    keypoint_target: KeypointTarget | Path = KeypointTarget.HEAD
     parts: tuple[Part, ...] = tuple(Part)
     steps: int = 20_000
     minutes: float | None = None
@@ -104,14 +113,21 @@ class TrainConfig:
     losses: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        convert(self, precision=Precision, keypoint_target=KeypointTarget)
+        convert(self, precision=Precision)
+        object.__setattr__(self, "keypoint_target", _keypoint_target(self.keypoint_target))
         object.__setattr__(self, "parts", tuple(map(_part, self.parts)))
         multiple = 32
         for name, (width, height) in (("crop", self.crop), ("late_crop", self.late_crop)):
             if width % multiple or height % multiple or min(width, height) < 2 * multiple:
                 raise UsageError(f"{name} is {width}x{height}; both sides must be multiples of {multiple}, from 64 on")
-        if self.steps < 1 or (self.minutes is not None and self.minutes <= 0):
-            raise UsageError("steps and minutes must be positive")
+        if self.minutes is not None:
+            require(0 < self.minutes <= _MOST, "minutes", self.minutes, f"more than 0, at most {_MOST}")
+        for name in ("steps", "batch", "points", "validate_every", "checkpoint_every", "max_photos", "photo_size"):
+            require_whole(name, getattr(self, name), 1, _MOST)
+        require_whole("held_out", self.held_out, 0, _MOST)
+        require_whole("seed", self.seed, 0, MOST_SEED)
+        if self.processes is not None:
+            require_whole("processes", self.processes, 1, 1024)
         if not self.parts:
             raise UsageError("no part to train: name network, keypoints or refiner")
         if self.keypoint_target is KeypointTarget.SYMMETRIC and not (self.init or self.teachers):
@@ -139,14 +155,10 @@ class TrainConfig:
             )
         if not 0 < self.multi_view_share < 1:
             raise UsageError(f"multi_view_share is {self.multi_view_share}; it must be between 0 and 1")
-        if self.batch < 1 or self.points < 1:
-            raise UsageError("batch and points must be at least 1")
         if not 0 < self.peak_learning_rate < 1:
             raise UsageError(f"learning_rate is {self.learning_rate}; it must be in (0, 1)")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema is {self.ema}; it must be in [0, 1)")
-        if self.validate_every < 1 or self.checkpoint_every < 1:
-            raise UsageError("validate_every and checkpoint_every must be at least 1 step")
 
     @property
     def taught_by(self) -> tuple[str, ...]:
@@ -174,6 +186,11 @@ class TrainConfig:
 
 MIN_PHOTOS = 8
 """Fewer photographs than this, with those held out, cannot train anything."""
+
+
+def _keypoint_target(target: str | Path) -> KeypointTarget | Path:
+    names = [known.value for known in KeypointTarget]
+    return KeypointTarget(target) if target in names else Path(target)
 
 
 def _part(name: str | Part) -> Part:

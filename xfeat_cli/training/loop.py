@@ -23,6 +23,7 @@ from xfeat_cli.evaluation.pose import PoseAccuracy
 from xfeat_cli.evaluation.warps import WarpAccuracy
 from xfeat_cli.training import parallel
 from xfeat_cli.training.config import TrainConfig
+from xfeat_cli.training.given_keypoints import KeypointLabels
 from xfeat_cli.training.optimizer import optimizers
 from xfeat_cli.training.step import Guides, Model, compute_losses, draw_batch, total
 from xfeat_cli.training.tracks import Tracks
@@ -66,6 +67,7 @@ class Trainer:
         rank: int = 0,
         processes: int = 1,
         tracks: Tracks | None = None,
+        labels: KeypointLabels | None = None,
     ) -> None:
         self.config = config
         self.model = Model().to(device)
@@ -75,6 +77,7 @@ class Trainer:
         self._guides = guides
         self._photos = photos
         self._tracks = tracks
+        self._labels = labels
         self._device = device
         self._precision = precision
         self._rank = rank
@@ -132,7 +135,7 @@ class Trainer:
         generator = torch.Generator(self._device)
         generator.manual_seed((config.seed << 40) + (self._rank << 32) + self.steps_done)
         crop = config.late_crop if late else config.crop
-        batch = draw_batch(generator, self._photos, self._tracks, count, crop, config)
+        batch = draw_batch(generator, self._photos, self._tracks, count, crop, config, self._labels)
         making = self._seconds_since(started)
         with self._autocast():
             found = compute_losses(generator, self.model, self._guides, batch, config)

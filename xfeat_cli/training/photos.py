@@ -93,7 +93,14 @@ def read_kept(files: Sequence[ImageFile], longest: int, report: Callable[[str], 
 def load_photos(
     folders: Sequence[Path], longest: int, most: int, seed: int, report: Callable[[str], None]
 ) -> dict[str, Tensor]:
-    """Gray photographs (h, w) uint8 by name, of at most `most` files of the folders, longest side at most `longest`.
+    """Gray photographs (h, w) uint8 by name, as `load_kept`."""
+    return {name: kept.pixels for name, kept in load_kept(folders, longest, most, seed, report).items()}
+
+
+def load_kept(
+    folders: Sequence[Path], longest: int, most: int, seed: int, report: Callable[[str], None]
+) -> dict[str, Kept]:
+    """Photographs by name, FOLDER/NAME, of at most `most` files of the folders, longest side at most `longest`.
 
     What cannot be read or is too small goes to `report`, one line each. Raises UsageError when too few are left.
     """
@@ -103,7 +110,7 @@ def load_photos(
         report(f"{len(files)} photographs, of which {most} are used (max_photos)")
         files = [files[i] for i in sorted(chosen)]
 
-    photos = {name: kept.pixels for name, kept in read_kept(files, longest, report).items()}
+    photos = read_kept(files, longest, report)
     if len(photos) < MIN_PHOTOS:
         raise UsageError(
             f"{len(photos)} usable photographs in {', '.join(map(str, folders))}; training needs at least "

@@ -24,7 +24,7 @@ from xfeat_cli.evaluation.warps import WarpAccuracy, evaluate_warps
 from xfeat_cli.files import FileKind, check_output
 from xfeat_cli.machine.devices import resolve_device
 from xfeat_cli.machine.memory import keep_freed_memory
-from xfeat_cli.machine.processor import has_bf16_tiles, usable_cores
+from xfeat_cli.machine.processor import usable_cores
 from xfeat_cli.model import weights
 from xfeat_cli.model.labels import CENTRE
 from xfeat_cli.model.network import CELL, XFeatNetwork
@@ -33,9 +33,11 @@ from xfeat_cli.store.lock import OutputLock
 from xfeat_cli.training import checkpoint, parallel
 from xfeat_cli.training.config import KeypointTarget, TrainConfig
 from xfeat_cli.training.corners import corner_probabilities
+from xfeat_cli.training.given_keypoints import KeypointLabels, read_keypoints
 from xfeat_cli.training.history import History
 from xfeat_cli.training.loop import Observer, StepReport, Trainer
-from xfeat_cli.training.photos import Photos, load_photos, split_held_out
+from xfeat_cli.training.photos import Photos, load_kept, split_held_out
+from xfeat_cli.training.precision import training_precision
 from xfeat_cli.training.sources import Source, match_source, model_sources
 from xfeat_cli.training.step import Guides
 from xfeat_cli.training.symmetric import symmetric_probabilities
@@ -92,9 +94,10 @@ def train(
     output = Path(output)
     observer = observer or _Silent()
     device = resolve_device(config.device)
-    precision = _precision(config.precision, device)
     processes = _processes(config, device)
     folder = _folder(output, config, overwrite)
+    before = None if overwrite else _precision_before(folder)
+    precision = training_precision(config.precision, device, config.crop, before)
     try:
         lock = OutputLock(output)
     except OSError as error:
@@ -119,14 +122,18 @@ def _train(
     sources = _sources(config, observer.note)
     most_real = min(sum(len(source.files) for source in sources), round(config.max_photos * config.multi_view_share))
     folders = [Path(folder) for folder in images]
-    all_photos = load_photos(folders, config.photo_size, config.max_photos - most_real, config.seed, observer.note)
+    kept = load_kept(folders, config.photo_size, config.max_photos - most_real, config.seed, observer.note)
+    all_photos = {name: photo.pixels for name, photo in kept.items()}
     learned, held_out = split_held_out(all_photos, config.held_out, config.seed)
     photos = Photos([learned[name] for name in sorted(learned)])
     tracks = None
     if sources:
         never = {Path(name).resolve() for name in held_out}
         tracks = load_tracks(sources, config.photo_size, most_real, config.seed, never, observer.note)
-    settings = _settings(config, photos, tracks, precision, processes)
+    labels = None
+    if isinstance(config.keypoint_target, Path):
+        labels = read_keypoints(config.keypoint_target, folders, {name: kept[name] for name in learned}, observer.note)
+    settings = _settings(config, photos, tracks, labels, precision, processes)
     if overwrite:
         (folder / checkpoint.FILE).unlink(missing_ok=True)
     saved = _resumable(folder, settings)
@@ -138,8 +145,10 @@ def _train(
         described = ", ".join(source.described for source in sources)
         observer.note(f"{len(tracks.photos)} photographs of {described} make {len(tracks)} real pairs")
         tracks = tracks.to(device)
+    if labels is not None:
+        labels = labels.to(device)
     photos = photos.to(device)
-    work = _Work(config, photos, tracks, device, precision, processes, saved)
+    work = _Work(config, photos, tracks, labels, device, precision, processes, saved)
     history = History(folder, saved["steps_done"] if saved else 0)
     if saved:
         observer.note(f"going on after step {saved['steps_done']}")
@@ -206,15 +215,6 @@ class _Silent:
         pass
 
 
-def _precision(precision: Precision, device: torch.device) -> Precision:
-    if precision is Precision.FP16:
-        raise UsageError("precision=fp16: train in bf16 or fp32; gradients underflow in fp16")
-    if precision is Precision.AUTO:
-        native = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return Precision.BF16 if native or (device.type == "cpu" and has_bf16_tiles()) else Precision.FP32
-    return precision
-
-
 def _processes(config: TrainConfig, device: torch.device) -> int:
     if device.type != "cpu":
         return 1
@@ -236,7 +236,14 @@ def _folder(output: Path, config: TrainConfig, overwrite: bool) -> Path:
     return folder
 
 
-def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precision: Precision, processes: int) -> str:
+def _settings(
+    config: TrainConfig,
+    photos: Photos,
+    tracks: Tracks | None,
+    labels: KeypointLabels | None,
+    precision: Precision,
+    processes: int,
+) -> str:
     """Everything that decides the result, as JSON. How often it is saved and validated does not."""
     told = asdict(config)
     for name in ("validate_every", "checkpoint_every", "device", "scene", "multi_view", "matches", "multi_view_images"):
@@ -245,6 +252,8 @@ def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precis
         del told["multi_view_share"]
     else:
         told |= {"multi_view_photos": len(tracks.photos), "multi_view_digest": tracks.digest()}
+    if labels is not None:
+        told |= {"keypoint_target": str(config.keypoint_target), "keypoints_digest": labels.digest()}
     told |= {"precision": precision.value, "processes": processes, "photos": len(photos), "digest": photos.digest()}
     told["learning_rate"] = config.peak_learning_rate
     told["teachers"] = list(config.taught_by)
@@ -252,6 +261,12 @@ def _settings(config: TrainConfig, photos: Photos, tracks: Tracks | None, precis
     if config.init is not None:
         told["init_sha256"] = weights.load(config.init).info.sha256
     return json.dumps(told, sort_keys=True)
+
+
+def _precision_before(folder: Path) -> str | None:
+    """The precision of the folder's unfinished run."""
+    settings = (checkpoint.load(folder) or {}).get("settings")
+    return json.loads(settings).get("precision") if isinstance(settings, str) else None
 
 
 def _resumable(folder: Path, settings: str) -> dict[str, Any] | None:
@@ -284,6 +299,7 @@ class _Work:
     config: TrainConfig
     photos: Photos
     tracks: Tracks | None
+    labels: KeypointLabels | None
     device: torch.device
     precision: Precision
     processes: int
@@ -294,7 +310,15 @@ class _Work:
         torch.manual_seed(self.config.seed)
         guides = _guides(self.config, self.device)
         trainer = Trainer(
-            self.config, guides, self.photos, self.device, self.precision, rank, self.processes, self.tracks
+            self.config,
+            guides,
+            self.photos,
+            self.device,
+            self.precision,
+            rank,
+            self.processes,
+            self.tracks,
+            self.labels,
         )
         if self.saved is not None:
             trainer.restore(self.saved)
@@ -320,8 +344,8 @@ def _detector(network: XFeatNetwork) -> Callable[[Tensor], Tensor]:
     return lambda image: torch.softmax(logits(image), 1)
 
 
-def _keypoint_target(target: KeypointTarget, network: XFeatNetwork) -> Callable[[Tensor], Tensor] | None:
-    if target is KeypointTarget.HEAD:
+def _keypoint_target(target: KeypointTarget | Path, network: XFeatNetwork) -> Callable[[Tensor], Tensor] | None:
+    if target is not KeypointTarget.SYMMETRIC:
         return None
     grids = ExtractConfig().grids
     return lambda image: symmetric_probabilities(_logits(network), image, grids)

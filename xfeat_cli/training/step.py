@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from xfeat_cli.synthesis.light import Light
 from xfeat_cli.synthesis.pairs import Crops, Pairs, make_crops, make_pairs
 from xfeat_cli.training import keypoint_losses, losses
 from xfeat_cli.training.config import Part, TrainConfig
+from xfeat_cli.training.given_keypoints import KeypointLabels, LabelledCrops, draw_labelled
 from xfeat_cli.training.photos import cut_canvases
 from xfeat_cli.training.real_pairs import RealPairs, draw_real_pairs
 from xfeat_cli.training.tracks import Tracks
@@ -83,7 +84,7 @@ class Guides:
 @dataclass(frozen=True)
 class Batch:
     """What a step learns from: synthetic pairs, and real ones if there is a model of a scene; or crops alone, where no
-    loss needs pairs.
+    loss needs pairs; and crops with the keypoints that the head is to learn, if they are given.
 
     Only descriptors and reliability learn from real pairs: their points are known to about a pixel and anywhere in
     their cells, while the refiner learns the sub-pixel place of cell centres, and keypoints theirs.
@@ -92,6 +93,7 @@ class Batch:
     pairs: Pairs | None = None
     real: RealPairs | None = None
     crops: Crops | None = None
+    labelled: LabelledCrops | None = None
 
     def __len__(self) -> int:
         """How many pairs; two crops count as one."""
@@ -120,9 +122,24 @@ def draw_batch(
     count: int,
     crop: tuple[int, int],
     config: TrainConfig,
+    labels: KeypointLabels | None = None,
 ) -> Batch:
     """About `count` random pairs of crops of (width, height); with `tracks`, config's share of them real, and at least
-    one synthetic. If no loss needs pairs, twice as many crops."""
+    one synthetic. If no loss needs pairs, twice as many crops. With `labels`, twice as many labelled crops beside."""
+    batch = _draw_unlabelled(generator, photos, tracks, count, crop, config)
+    if labels is None or Part.KEYPOINTS not in config.parts:
+        return batch
+    return replace(batch, labelled=draw_labelled(generator, labels, 2 * count, (crop[1], crop[0]), LIGHT))
+
+
+def _draw_unlabelled(
+    generator: Generator,
+    photos: Sequence[Tensor],
+    tracks: Tracks | None,
+    count: int,
+    crop: tuple[int, int],
+    config: TrainConfig,
+) -> Batch:
     view = (crop[1], crop[0])
     if not config.needs_pairs and tracks is None:
         return Batch(
@@ -167,10 +184,14 @@ def _keypoint_losses(generator: Generator, model: Model, guides: Guides, batch: 
 
     pairs = batch.pairs
     images = _prepared(batch.images() if pairs is None else torch.cat([pairs.image0, pairs.image1]))
-    with torch.no_grad():
-        target = (guides.keypoint_target or guides.detector)(images)
     logits = keypoint_logits(images)
-    computed = {"keypoint": keypoint_losses.target_loss(logits, target)}
+    if batch.labelled is not None:
+        labelled_logits = keypoint_logits(_prepared(batch.labelled.image))
+        computed = {"keypoint": keypoint_losses.target_loss(labelled_logits, batch.labelled.target)}
+    else:
+        with torch.no_grad():
+            target = (guides.keypoint_target or guides.detector)(images)
+        computed = {"keypoint": keypoint_losses.target_loss(logits, target)}
     if pairs is not None:
         turn = int(torch.randint(len(TURNS), (1,), generator=generator, device=generator.device))
         image0, image1 = _halves(images)

@@ -31,7 +31,8 @@ _NAMED = 3
 class Workspace:
     """One run of one folder.
 
-    images: folder of the photographs. folder: where the stages keep their files. overwrite: make everything again.
+    images: folder of the photographs. listed: names in it that are meant, None = all. masks: folder of masks. workers:
+    photographs that are read at once. folder: where the stages keep their files. overwrite: make everything again.
     keypoints, matches: the files of keypoints and of their matches that the next stage starts from; a stage that makes
     better ones puts its own here.
     """
@@ -43,6 +44,9 @@ class Workspace:
     summary: SfmSummary
     overwrite: bool = False
     listener: Listener | None = None
+    listed: tuple[str, ...] | None = None
+    masks: Path | None = None
+    workers: int | None = None
     keypoints: Path = field(init=False)
     matches: Path = field(init=False)
 
@@ -181,10 +185,10 @@ class GrowingStage(Stage):
 def _tell_changes(stage: str, done: Summary, work: Workspace) -> None:
     if stage != "extract":
         return
-    for names, what in ((done.removed, "gone"), (done.renewed, "changed")):
+    for names, what in ((done.removed, "no longer there"), (done.renewed, "changed")):
         if names:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            work.tell(f"{len(names)} photographs of the last run are {what}: {', '.join(names[:_NAMED])}{more}")
+            work.tell(f"photographs of the last run that are {what}: {', '.join(names[:_NAMED])}{more}")
 
 
 def names_of(stages: Sequence[Stage]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from xfeat_cli.errors import SfmError
 from xfeat_cli.files import FileKind, file_kind
@@ -10,6 +11,7 @@ from xfeat_cli.jobs.database import import_into, import_key, verification_key
 from xfeat_cli.jobs.stages.base import Outcome, Stage, Workspace
 from xfeat_cli.sfm.database import ImportSummary
 from xfeat_cli.sfm.draft import drafting, is_damaged, is_sound, read_notes
+from xfeat_cli.store.reader import KeypointsReader
 
 
 class Import(Stage):
@@ -25,11 +27,19 @@ class Import(Stage):
         with drafting(work.database, overwrite=True) as draft:
             if work.overwrite:
                 draft.discard()
-            made, reused = import_into(draft, work.keypoints, work.matches, work.images, config.cameras, key)
+            made, reused = import_into(
+                draft, work.keypoints, work.matches, work.images, config.cameras, key, self._extracted(work)
+            )
         return self._outcome(work, key, made, reused)
 
+    def _extracted(self, work: Workspace) -> list[str]:
+        """The photographs that came this far; the others have been reported."""
+        with KeypointsReader(work.keypoints) as keypoints:
+            return keypoints.names()
+
     def _outcome(self, work: Workspace, key: str, made: ImportSummary, reused: bool) -> Outcome:
-        result = {"images": made.images, "cameras": made.cameras, "pairs": made.pairs, "matches": made.matches}
+        result: dict[str, Any] = {"images": made.images, "cameras": made.cameras}
+        result.update(pairs=made.pairs, matches=made.matches, groups=made.groups)
         work.record.finish("import", key, result, made.problems, [])
         return Outcome(result, made.problems, reused)
 

@@ -36,7 +36,7 @@
         images.reason[row] ? el("span", { class: "why", text: images.reason[row] }) : null,
         el("span", { class: "facts" },
           ...fact("keypoints", count(images.keypoints[row])),
-          ...fact("verified matches", count(images.verified_matches[row])),
+          ...fact("verified", count(images.verified_matches[row])),
           ...fact("observations", count(images.observations[row])),
           ...fact("error", fixed(images.reprojection_px[row], 2, " px")))));
   }

@@ -30,7 +30,7 @@
 
   function tracks(lengths) {
     const x = vendor.scaleBand(lengths.map((entry) => `${entry.length}${entry.and_above ? "+" : ""}`), [LEFT, WIDTH - RIGHT]).padding(0.15);
-    const y = upward(Math.max(...lengths.map((entry) => entry.points)));
+    const y = upward(1.12 * Math.max(...lengths.map((entry) => entry.points)));
     const drawing = frame("How many points are seen in how many photographs", x, y, "photographs that see a point", "points");
     for (const entry of lengths) {
       const left = x(`${entry.length}${entry.and_above ? "+" : ""}`);

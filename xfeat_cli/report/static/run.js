@@ -5,7 +5,7 @@
 
   const list = (title, entries) => entries.length ? el("div", { class: "box" }, el("h3", { text: title }), el("table", { class: "facts-table" }, el("tbody", {},
     ...entries.map(([name, value]) => el("tr", {}, el("td", { text: name }), el("td", { class: "text", text: value })))))) : null;
-  const word = (value) => value === null ? "–" : Array.isArray(value) ? value.map(word).join(", ") : typeof value === "number" && Number.isInteger(value) ? count(value) : String(value);
+  const word = (value) => value === null ? "–" : Array.isArray(value) ? value.map(word).join(", ") : typeof value === "number" && Number.isInteger(value) ? count(value) : typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value);
   const words = (object) => Object.entries(object || {}).filter(([, value]) => value === null || Array.isArray(value) || typeof value !== "object").map(([name, value]) => [name.replaceAll("_", " "), word(value)]);
   const result = (value) => typeof value === "object" && value !== null ? words(value).map(([name, text]) => `${name} ${text}`).join(", ") : String(value ?? "");
 
