@@ -33,6 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspection": {"errors", "store"},
     "native": set(),
     "machine": {"config", "errors"},
+    "doctor": {
+        *("config", "errors", "files", "images", "inspection", "pairing", "photo_names", "sfm", "store", "types"),
+        "xfeat",
+    },
     "model": {"config", "coordinates", "errors", "files", "machine", "native", "types", "version"},
     "matching": {"config", "coordinates", "errors", "machine", "model", "native", "types"},
     "xfeat": {"config", "coordinates", "decoding", "errors", "images", "machine", "matching", "model", "types"},
@@ -84,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("benchmark", "cameras", "canvas", "config", "demo", "errors", "evaluation", "export", "files", "images"),
         *("inspection", "jobs", "localization", "model", "native", "pairing", "sfm", "store", "training", "types"),
         *("version", "xfeat"),
-        *("report", "scale", "view"),
+        *("doctor", "report", "scale", "view"),
     },
     "__main__": {"cli"},
 }

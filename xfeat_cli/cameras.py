@@ -83,7 +83,8 @@ def _camera(entry: Any, name: str) -> Camera:
     """One camera of a file. Raises ValueError for numbers that no camera has, and what a wrong layout raises."""
     calibration, rotation = (np.asarray(entry[key], np.float64).reshape(3, 3) for key in "KR")
     translation = np.asarray(entry["t"], np.float64).reshape(3)
-    size = int(entry["size"][0]), int(entry["size"][1])
+    width, height = map(int, list(entry["size"]) if isinstance(entry["size"], list) else [])
+    size = width, height
     checks = {
         "R is no rotation": _is_rotation(rotation),
         "t is not finite or beyond all measure": np.abs(translation).max() <= _MOST,

@@ -48,6 +48,15 @@ def decode(data: bytes, path: Path) -> npt.NDArray:
     return decode_reduced(data, path).pixels
 
 
+def size_of(data: bytes, path: Path) -> tuple[int, int]:
+    """(width, height) as stored, told by the header. Raises ImageError."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_known_formats()) as image:
+            return image.size
+    except Exception as error:  # decoders of damaged files raise whatever they please
+        raise ImageError(f"{path}: not an image, or damaged ({type(error).__name__})") from None
+
+
 @dataclass(frozen=True)
 class Decoded:
     """pixels: as of `decode`, of the first `shown` (width, height) stored pixels of an image of `size`.

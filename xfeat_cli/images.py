@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xfeat_cli.coordinates import AS_STORED, stored_pixels, upright_pixels
-from xfeat_cli.decoding import decode, decode_reduced, to_gray
+from xfeat_cli.decoding import decode, decode_reduced, size_of, to_gray
 from xfeat_cli.errors import ImageError, UsageError
 from xfeat_cli.files import read_text, warn_once
 from xfeat_cli.photo_names import SUFFIXES, KnownNames, walk
@@ -200,6 +200,11 @@ def turned_to(photo: Photo, orientation: int) -> Photo:
     """A photograph as the network is to see it at another orientation than its own."""
     stored = stored_pixels(photo.gray, photo.orientation)
     return replace(photo, gray=np.ascontiguousarray(upright_pixels(stored, orientation)), orientation=orientation)
+
+
+def stored_size(image: ImageFile) -> tuple[int, int]:
+    """(width, height) as stored, without decoding. Raises ImageError."""
+    return size_of(_read_bytes(image.path), image.path)
 
 
 def digest(data: bytes) -> str:

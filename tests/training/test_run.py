@@ -233,7 +233,7 @@ def test_too_few_photographs_are_one_clear_error(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"crop": (100, 64)}, "multiples of 32"),
-        ({"batch": 0}, "batch and points"),
+        ({"batch": 0}, "batch is 0"),
         ({"learning_rate": 2.0}, "learning_rate"),
         ({"precision": "fp16"}, "bf16 or fp32"),
         ({"parts": ()}, "no part"),

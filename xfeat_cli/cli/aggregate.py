@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -44,6 +45,7 @@ def aggregate(
     --images images/
     """
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
+    console.begin(f"loading {matches}")
     with interruptible(console, output):
         from xfeat_cli.jobs.aggregate import aggregate as run
 
@@ -55,4 +57,6 @@ def aggregate(
             f"matches kept, moved by {summary.displacement_px:.2f} px on average",
             err=True,
         )
+        files = " ".join(quote(str(path)) for path in (keypoints, output))
+        typer.echo(f"next: xfeat colmap {files} database.db --images IMAGES --verify", err=True)
     raise typer.Exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,10 +15,12 @@ from xfeat_cli.cli import (
     bench,
     colmap,
     demo,
+    doctor,
     eval_homography,
     eval_localization,
     eval_mirror,
     eval_pairs,
+    eval_pose_pairs,
     eval_sfm,
     eval_sift,
     eval_uncertainty,
@@ -30,6 +33,7 @@ from xfeat_cli.cli import (
     inspect,
     interrupts,
     localize,
+    log,
     map,
     match,
     merge,
@@ -71,6 +75,7 @@ app.command("export-model")(export_model.export_model)
 app.command("inspect")(inspect.inspect)
 app.command("view")(view.view)
 app.command("report")(report.report)
+app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
@@ -80,6 +85,9 @@ evaluate.app.command("sift")(eval_sift.sift)
 evaluate.app.command("homography")(eval_homography.homography)
 evaluate.app.command("hpatches")(eval_homography.hpatches)
 evaluate.app.command("localization")(eval_localization.localization)
+evaluate.app.command("megadepth1500")(eval_pose_pairs.megadepth1500)
+evaluate.app.command("scannet1500")(eval_pose_pairs.scannet1500)
+evaluate.app.command("imc")(eval_pose_pairs.imc)
 evaluate.app.command("mirror")(eval_mirror.mirror)
 evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
 evaluate.app.command("warps")(eval_warps.warps)
@@ -94,7 +102,15 @@ def _root(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="With --version: also say what computes on this machine.")
     ] = False,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="FILE", envvar="XFEAT_LOG", help="Also keep what goes to stderr here, with times."
+        ),
+    ] = None,
 ) -> None:
+    if log_file is not None:
+        log.start(log_file)
     if version:
         typer.echo(f"xfeat {__version__}")
         if verbose:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,6 +70,8 @@ def colmap(
     """
     sharing = camera_sharing(camera, single_camera, camera_per_folder)
     params = None if camera_params is None else parse_params(camera_params)
+    if not quiet and not as_json:
+        typer.echo(f"loading {features} and {matches} …", err=True)
     from xfeat_cli.jobs.colmap import export_colmap
 
     summary = export_colmap(
@@ -87,6 +90,8 @@ def colmap(
         typer.echo(json.dumps({"summary": True, **asdict(summary)}))
     elif not quiet:
         _print_table(summary)
+        mapper = f"colmap mapper --database_path {quote(str(database))} --image_path {quote(str(images))}"
+        typer.echo(f"next: {mapper} --output_path sparse", err=True)
     raise typer.Exit(1 if summary.imported.problems else 0)
 
 

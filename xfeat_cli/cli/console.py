@@ -18,7 +18,7 @@ from xfeat_cli.errors import one_line
 from xfeat_cli.jobs.progress import Report, Status, Summary
 
 _PLAIN_LINE_SECONDS = 10.0
-_SHOWN_FAILURES = 20
+_SLOW_START = 0.5
 
 
 class JobConsole:
@@ -32,7 +32,11 @@ class JobConsole:
         self._verbose = verbose
         self._bar = None
         self._total = self._seen = 0
-        self._started = self._last_line = time.monotonic()
+        self._born = self._started = self._last_line = time.monotonic()
+
+    def begin(self, doing: str) -> None:
+        """Say what is being prepared, before anything slow is even imported."""
+        self._line(f"{doing} …")
 
     def start(self, total: int) -> None:
         self._total = total
@@ -62,8 +66,11 @@ class JobConsole:
                 err=True,
             )
 
-    def finish(self, summary: Summary) -> int:
-        """Show the end of a job and return the exit code: 0 all good, 1 some failed, 2 nothing could be done."""
+    def finish(self, summary: Summary, following: str = "") -> int:
+        """Show the end of a job and return the exit code: 0 all good, 1 some failed, 2 nothing could be done.
+
+        following: the command that is usual next.
+        """
         self.close()
         if self._json:
             typer.echo(json.dumps({"summary": True, **asdict(summary)}))
@@ -75,6 +82,8 @@ class JobConsole:
                 err=True,
             )
             return 2
+        if following and not self._quiet and not self._json:
+            typer.echo(f"next: {following}", err=True)
         return 1 if summary.failures else 0
 
     def close(self) -> None:
@@ -112,12 +121,10 @@ class JobConsole:
         if summary.turned:
             table.add_row("turned", f"{summary.turned} {self._unit}s, to stand as those that show the same")
         rate = f", {new / summary.seconds:.1f} {self._unit}s/s" if new and summary.seconds else ""
-        table.add_row("time", f"{summary.seconds:.1f} s{rate}")
+        waited = time.monotonic() - self._born
+        starting = f" and {waited - summary.seconds:.1f} s to start" if waited - summary.seconds > _SLOW_START else ""
+        table.add_row("time", f"{summary.seconds:.1f} s{rate}{starting}")
         table.add_row("run on", f"{summary.device}, {summary.precision}")
-        for _, reason in summary.failures[:_SHOWN_FAILURES]:
-            table.add_row("failed", escape(one_line(in_options(reason))))
-        if len(summary.failures) > _SHOWN_FAILURES:
-            table.add_row("failed", f"and {len(summary.failures) - _SHOWN_FAILURES} more")
         Console(stderr=True).print(table)
 
 
@@ -138,10 +145,10 @@ def interruptible(console: Closable, output: object) -> Iterator[None]:
             console.close()
 
 
-def finish_part(console: JobConsole, summary: Summary, shard: str | None) -> int:
+def finish_part(console: JobConsole, summary: Summary, shard: str | None, following: str = "") -> int:
     """As `JobConsole.finish`, but a part of a job that has nothing to do is no failure."""
     if shard is not None and summary.total == 0:
         console.close()
         typer.echo(f"xfeat: part {shard} is empty, since the list is shorter than the number of parts", err=True)
         return 0
-    return console.finish(summary)
+    return console.finish(summary, following if shard is None else "")

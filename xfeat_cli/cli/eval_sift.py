@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +61,7 @@ def sift(
     Example: xfeat eval sift images/ sift/ --pairs out/pairs.txt --single-camera
     """
     sharing = camera_sharing(camera, single_camera, camera_per_folder)
+    started = time.monotonic()
     from xfeat_cli.jobs.sift import reconstruct_with_sift
 
     summary = reconstruct_with_sift(
@@ -77,5 +79,5 @@ def sift(
     if as_json:
         typer.echo(json.dumps({"summary": True, **asdict(summary)}))
     elif not quiet:
-        print_table(summary)
+        print_table(summary, time.monotonic() - started)
     raise typer.Exit(1 if summary.problems else 0)

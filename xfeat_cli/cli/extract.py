@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -97,6 +98,7 @@ def extract(
     """
     images, output = _inputs_and_output(images, output)
     console = JobConsole("image", "keypoints", as_json=as_json, quiet=quiet, verbose=verbose)
+    console.begin(f"loading weights {weights} (device {device}, precision {precision.value}, backend {backend.value})")
     with interruptible(console, output):
         warnings.filterwarnings("ignore", module="PIL")  # what Pillow finds odd is either read or reported by us
         from xfeat_cli.images import read_image_list
@@ -127,7 +129,7 @@ def extract(
             backend=backend,
             decoding=decoding,
         )
-    raise typer.Exit(finish_part(console, summary, shard))
+    raise typer.Exit(finish_part(console, summary, shard, f"xfeat pairs exhaustive {quote(str(output))} -o pairs.txt"))
 
 
 def _inputs_and_output(images: list[Path], output: Path | None) -> tuple[list[Path], Path]:

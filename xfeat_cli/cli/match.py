@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -97,6 +98,7 @@ def match(
     if refine is not None and (shard or ray):
         raise UsageError("--refine needs the matches of all pairs: refine what `xfeat merge` makes of the parts")
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
+    console.begin(f"loading {features} and the matcher (device {device})")
     with interruptible(console, output):
         run = match_runner(shard, ray)
 
@@ -115,7 +117,7 @@ def match(
             device=device,
             precision=precision,
         )
-    code = finish_part(console, summary, shard)
+    code = finish_part(console, summary, shard, f"xfeat view {quote(str(output))} --most 10 --images IMAGES")
     if refine is not None and not summary.nothing_done:
         refined = output.with_name(f"refined-{features.name}"), output.with_name(f"refined-{output.name}")
         code = max(code, refine_matches(features, output, refine, *refined, overwrite, as_json, quiet, verbose))

@@ -191,6 +191,14 @@ RefinePrincipalPointOption = Annotated[
         rich_help_panel=COLMAP,
     ),
 ]
+GeoregisterOption = Annotated[
+    bool,
+    typer.Option(
+        "--georegister/--no-georegister",
+        help="Move the model to where GPS or --positions says that images were taken: metres east, north and up.",
+        rich_help_panel=COLMAP,
+    ),
+]
 MapperOption = Annotated[
     Mapper, typer.Option("--mapper", help="Which of COLMAP's mappers makes the model.", rich_help_panel=COLMAP)
 ]

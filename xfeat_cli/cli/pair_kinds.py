@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -113,3 +114,4 @@ def _write(output: Path, pairs: Iterable[tuple[str, str]], inputs: Iterable[Path
     if first is None:
         raise PairsError(nothing)
     typer.echo(f"{write_pairs(output, chain([first], made), inputs):,} pairs in {output}", err=True)
+    typer.echo(f"next: xfeat match {quote(str(output))}", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -96,3 +97,6 @@ def _write(output: Path, sources: PairSources, config: PairConfig) -> None:
 
     inputs = [sources.features] if sources.features else []
     typer.echo(f"{write_pairs(output, make_pairs(sources, config), inputs):,} pairs in {output}", err=True)
+    if sources.features is not None:
+        files = f"{quote(str(output))} --features {quote(str(sources.features))}"
+        typer.echo(f"next: xfeat match {files}", err=True)

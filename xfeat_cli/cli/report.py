@@ -47,12 +47,13 @@ def report(
 
       xfeat report colmap/sparse/0 --images photos/ -o report/
     """
+    console = JobConsole("photograph", "pictures", as_json=False, quiet=quiet or as_json, verbose=False)
+    console.begin(f"reading {folder}")
     from xfeat_cli.jobs.report import report as run
     from xfeat_cli.report.checks import parse_condition
     from xfeat_cli.report.content import FIGURES
 
     conditions = [parse_condition(text, FIGURES) for text in checks or []]
-    console = JobConsole("photograph", "pictures", as_json=False, quiet=quiet or as_json, verbose=False)
     try:
         summary = run(folder, output, images=images, listener=console)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +38,7 @@ from xfeat_cli.cli.options import (
     CameraParamsOption,
     CameraPerFolderOption,
     DevicesOption,
+    GeoregisterOption,
     GridsOption,
     JsonOption,
     LoopClosureOption,
@@ -184,6 +186,7 @@ def sfm(
     camera_per_folder: CameraPerFolderOption = False,
     mapper: MapperOption = _MAPPING.mapper,
     refine_principal_point: RefinePrincipalPointOption = _MAPPING.refine_principal_point,
+    georegister: GeoregisterOption = _MAPPING.georegister,
     threads: ThreadsOption = _MAPPING.threads,
     seed: SeedOption = _MAPPING.seed,
     device: DevicesOption = _EXTRACT.device,
@@ -222,6 +225,8 @@ def sfm(
     kinds, listed = _pairs(pairs)
     params = None if camera_params is None else parse_params(camera_params)
     progress = SfmProgress(quiet=quiet, verbose=verbose)
+    progress.begin(f"loading weights {weights} (device {device}, precision {precision.value})")
+    started = time.monotonic()
     with interruptible(progress, output):
         from xfeat_cli.images import read_image_list
         from xfeat_cli.jobs.sfm import reconstruct
@@ -270,7 +275,7 @@ def sfm(
             refinement=RefineConfig() if refine else None,
             cameras=CameraConfig(camera_model, sharing, params),
             verification=VerificationConfig(threads, seed),
-            mapping=MappingConfig(mapper, refine_principal_point, threads, seed),
+            mapping=MappingConfig(mapper, refine_principal_point, threads, seed, georegister=georegister),
         )
         options: dict[str, Any] = {
             "image_list": None if image_list is None else read_image_list(image_list),
@@ -292,7 +297,7 @@ def sfm(
     if as_json:
         typer.echo(json.dumps({"summary": True, **asdict(summary), "report": page}))
     elif not quiet:
-        print_table(summary)
+        print_table(summary, time.monotonic() - started)
         typer.echo(f"next: open {page}" if page is not None else f"next: xfeat report {output}", err=True)
     raise typer.Exit(1 if summary.problems else 0)
 

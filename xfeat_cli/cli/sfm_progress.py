@@ -24,6 +24,11 @@ class SfmProgress:
         self._verbose = verbose
         self._console: JobConsole | CountConsole | None = None
 
+    def begin(self, doing: str) -> None:
+        """Say what is being prepared, before anything slow is even imported."""
+        if not self._quiet:
+            typer.echo(f"{doing} …", err=True)
+
     def stage(self, name: str) -> Listener:
         self.close()
         if not self._quiet:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.summary import SfmSummary, StageSummary
+    from xfeat_cli.sfm.georegistration import GeoRegistration
 
 _SHOWN_PROBLEMS = 20
 _SHOWN_REASONS = 3
 
 
-def print_table(summary: SfmSummary) -> None:
-    """Stages, their times and results, the model and what was left out, on stderr."""
+def print_table(summary: SfmSummary, waited_seconds: float) -> None:
+    """Stages, their times and results, the model and what was left out, on stderr. waited_seconds: by the user."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -23,8 +24,7 @@ def print_table(summary: SfmSummary) -> None:
         table.add_column(heading, justify="right" if heading == "time" else "left")
     for stage in summary.stages:
         table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", escape(_sentence(stage)))
-    if not any(stage.reused for stage in summary.stages):
-        table.add_row("all", f"{sum(stage.seconds for stage in summary.stages):.1f} s", "")
+    table.add_row("all", f"{waited_seconds:.1f} s", "with what came before, between and after the stages")
     table.add_section()
     model = summary.model
     if model is not None:
@@ -32,6 +32,8 @@ def print_table(summary: SfmSummary) -> None:
         table.add_row("points", "", f"{model.points:,}")
         table.add_row("mean track length", "", f"{model.mean_track_length:.2f}")
         table.add_row("reprojection error", "", f"{model.reprojection_px:.3f} px")
+        if model.georegistration is not None:
+            table.add_row("position", "", escape(_place(model.georegistration)))
         others = f" (largest of {model.models} models)" if model.models > 1 else ""
         table.add_row("model", "", escape(model.folder) + others)
     for problem in summary.problems[:_SHOWN_PROBLEMS]:
@@ -62,6 +64,17 @@ def _sentence(stage: StageSummary) -> str:
             return f"{registered} of {images} images"
         case result:
             return ", ".join(f"{_number(value)} {name.replace('_', ' ')}" for name, value in result.items())
+
+
+def _place(moved: GeoRegistration) -> str:
+    """Where the model lies, and how far its cameras are from the positions that are known."""
+    if moved.problem:
+        return f"a frame of its own: {moved.problem}"
+    deviation = f"{moved.median:,.2f} m off in the median of {moved.images} positions, {moved.largest:,.2f} m at most"
+    if moved.origin is None:
+        return f"that of the positions, {deviation} ({moved.worst})"
+    at = f"{moved.origin['latitude']:.6f}, {moved.origin['longitude']:.6f}, {moved.origin['altitude']:.0f} m"
+    return f"metres east, north, up of {at}; {deviation} ({moved.worst})"
 
 
 def _cameras(groups: list[dict[str, Any]]) -> str:

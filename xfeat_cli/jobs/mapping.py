@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from xfeat_cli.errors import SfmError
+from xfeat_cli.images import ImageFile
 from xfeat_cli.jobs.progress import Listener, Report, Status
 from xfeat_cli.jobs.summary import SfmSummary, StageSummary
+from xfeat_cli.pairing.positions import exif_positions, matched_to, read_positions
 from xfeat_cli.sfm.config import MappingConfig
+from xfeat_cli.sfm.georegistration import Places
 from xfeat_cli.sfm.mappers import MapProgress
 from xfeat_cli.sfm.process import Listen
 from xfeat_cli.sfm.reconstruction import ModelSummary, map_database
@@ -53,10 +57,28 @@ def map_models(
     return summary
 
 
+def known_places(images: Path, names: Sequence[str], positions: Path | None) -> Places | None:
+    """Where photographs were taken, from a list or from their EXIF; None where nothing says so. Raises PairsError."""
+    if positions is None:
+        found = exif_positions([ImageFile(name, images / name) for name in names])
+    else:
+        found = matched_to(read_positions(positions), names)
+    if not found.places:
+        return None
+    by_name = {name: (float(place[0]), float(place[1]), float(place[2])) for name, place in found.places.items()}
+    return Places(by_name, found.origin)
+
+
 def problems(model: ModelSummary) -> list[str]:
     """A line for each photograph that the model lacks, and for each part of the scene that came to none."""
     missing = [f"{image.name}{NO_POSE}: {image.reason}" for image in model.unregistered]
-    return [*missing, *model.given_up]
+    moved = model.georegistration
+    far = {} if moved is None else moved.far
+    return [
+        *missing,
+        *model.given_up,
+        *(f"{name} lies {off:,.0f} m from where it was taken: pose or position is wrong" for name, off in far.items()),
+    ]
 
 
 def heard(listener: Listener | None) -> Listen | None:

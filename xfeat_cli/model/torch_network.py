@@ -18,7 +18,7 @@ class TorchNetwork:
         self._device = device
         self._dtype = dtype
         of_blocks = heatmap.head_of_blocks(network.keypoint_head)
-        self._layers = heatmap.layers_of_blocks(of_blocks)
+        self._layers = heatmap.layers_of_blocks(of_blocks) if device.type == "cpu" else None
         self._network = network.to(device, dtype)
         self._of_blocks = of_blocks.to(device, dtype)
         if dtype is torch.bfloat16:
@@ -47,7 +47,9 @@ class TorchNetwork:
             features, logits, reliability = self.heads(image)
             first = heatmap.from_logits(logits)
             return features, heatmap.averaged(first, self.keypoint_logits, image, grids), reliability
-        heat = heatmap.in_one_pass(image, self._layers, self._dtype is torch.bfloat16)
+        heat = None
+        if self._layers is not None:
+            heat = heatmap.in_one_pass(image, self._layers, self._dtype is torch.bfloat16)
         image = self._as_input(image)
         features, reliability = self._describe(image)
         if heat is None:

@@ -101,6 +101,8 @@ class MappingConfig:
     seed: of the random choices. The same seed and threads give the same model; where several threads add up large
         models (incremental: from 50,000 residuals on; global), it differs in the last digits.
     robust: adjust the whole model once more, when all else is mapped, with a loss that outliers do not pull (Cauchy).
+    georegister: move the models to where GPS or a list says that the photographs were taken, into metres east, north
+        and up of an origin; their shape stays.
     """
 
     mapper: Mapper = Mapper.INCREMENTAL
@@ -108,6 +110,7 @@ class MappingConfig:
     threads: int = -1
     seed: int = 0
     robust: bool = True
+    georegister: bool = True
 
     def __post_init__(self) -> None:
         convert(self, mapper=Mapper)

@@ -15,6 +15,7 @@ from xfeat_cli.errors import SfmError
 from xfeat_cli.files import sync_folder
 from xfeat_cli.sfm.config import MappingConfig
 from xfeat_cli.sfm.engine import pycolmap
+from xfeat_cli.sfm.georegistration import GeoRegistration, Places, georegister, write_registration
 from xfeat_cli.sfm.mappers import run_mapper
 from xfeat_cli.sfm.model_files import check_model_files
 from xfeat_cli.sfm.process import Listen, in_child
@@ -25,7 +26,7 @@ _MOST_ITERATIONS = 25
 _LEAST_LOSS_SCALE = 0.05
 """Pixels."""
 
-_MODEL_FILE = re.compile(r"(cameras|images|points3D|frames|rigs)\.(bin|txt)|project\.ini")
+_MODEL_FILE = re.compile(r"(cameras|images|points3D|frames|rigs)\.(bin|txt)|project\.ini|georegistration\.json")
 """What COLMAP writes into a model's folder."""
 
 
@@ -39,7 +40,7 @@ class ModelSummary:
 
     models: how many separate models there are; the figures are of the largest.
     unregistered: the images that the largest lacks, each with the likely reason. given_up: lines on the parts of the
-    scene of which no model could be made.
+    scene of which no model could be made. georegistration: how the largest was moved to positions that are known.
     """
 
     folder: str
@@ -51,14 +52,22 @@ class ModelSummary:
     models: int = 1
     unregistered: list[Unregistered] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
+    georegistration: GeoRegistration | None = None
 
 
 def map_database(
-    database: Path, images: Path, models: Path, config: MappingConfig, *, listen: Listen | None = None
+    database: Path,
+    images: Path,
+    models: Path,
+    config: MappingConfig,
+    places: Places | None = None,
+    *,
+    listen: Listen | None = None,
 ) -> ModelSummary:
     """Reconstruct into the folders `models`/0, 1, …, the one with most images first; `models` appears whole or not.
 
-    An earlier `models` is replaced if xfeat made it; files in it that are no model's stay. listen: told of progress.
+    An earlier `models` is replaced if xfeat made it; files in it that are no model's stay. places: where the
+    photographs were taken, to move the models there. listen: told of progress.
     Raises SfmError when no two images can be reconstructed.
     """
     partial = models.with_name(f".{models.name}.part")
@@ -67,7 +76,9 @@ def map_database(
         check_models(models)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        summary = in_child(map_into, database, images, partial, config, place=models, doing="mapping", listen=listen)
+        summary = in_child(
+            map_into, database, images, partial, config, places, place=models, doing="mapping", listen=listen
+        )
         (partial / _MARK).touch()
         _replace(partial, models)
     except OSError as error:
@@ -86,7 +97,13 @@ def check_models(models: Path) -> None:
 
 
 def map_into(
-    database: Path, images: Path, folder: Path, config: MappingConfig, *, listen: Listen | None = None
+    database: Path,
+    images: Path,
+    folder: Path,
+    config: MappingConfig,
+    places: Places | None = None,
+    *,
+    listen: Listen | None = None,
 ) -> ModelSummary:
     """Write the models of a verified database into an empty folder, as `map_database` does, in this process."""
     mapped = run_mapper(database, images, folder, config, listen)
@@ -98,16 +115,26 @@ def map_into(
     ordered = sorted(mapped.models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
     for written in folder.iterdir():
         shutil.rmtree(written)
+    registrations: list[GeoRegistration | None] = []
     for number, model in enumerate(ordered):
         if config.robust or config.refine_principal_point:
             _adjust(model, config)
+        moved = None if places is None else georegister(model, places)
+        registrations.append(moved)
         (folder / str(number)).mkdir()
         model.write(folder / str(number))
+        if moved is not None and not moved.problem:
+            write_registration(folder / str(number), moved)
     with open_verified(database) as verified:
         table = verified.table()
     registered = [{image.name for image in model.images.values() if image.has_pose} for model in ordered]
     summary = _summary(folder / "0", ordered[0], len(table.names), len(ordered))
-    return replace(summary, unregistered=explain(table, registered), given_up=mapped.given_up)
+    return replace(
+        summary,
+        unregistered=explain(table, registered),
+        given_up=mapped.given_up,
+        georegistration=registrations[0],
+    )
 
 
 def _replace(partial: Path, models: Path) -> None:

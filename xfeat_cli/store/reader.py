@@ -166,6 +166,13 @@ class _Reader:
             raise KeyError(name)
         return values.python_attributes(self._h5[name])
 
+    def dtype(self, name: str, key: str) -> np.dtype | None:
+        """Type of a dataset as it is stored; None where that cannot be read."""
+        try:
+            return self._dataset(name, key).dtype
+        except (StoreError, *values.HDF5_ERRORS):
+            return None
+
     def number(self, attribute: str, default: float, low: float, high: float) -> float:
         """A number that the root states, or `default`. Raises StoreError unless it lies in [low, high]."""
         stated = self.attributes.get(attribute, default)
@@ -387,6 +394,14 @@ class MatchesReader(_Reader):
     def _indices(self, name: str) -> IntArray:
         with self._naming(name, "matches0"):
             return values.checked_indices(values.read_values(self._dataset(name, "matches0"), "iu", (None,), 0))
+
+    def largest(self, entry: str) -> int:
+        """Largest index that an entry's matches0 holds or could be asked to, its own length included; 0 if damaged."""
+        try:
+            indices = values.read_values(self._dataset(entry, "matches0"), "iu", (None,), 0)
+        except StoreError:
+            return 0
+        return max(int(indices.max(initial=0)), len(indices) - 1)
 
     def row_count(self, name0: str, name1: str) -> int:
         """Number of semi-dense matches of a pair, without reading them. Raises KeyError, StoreError."""
