@@ -90,7 +90,8 @@ def compare(
     """The rows of each method, of the whole benchmark and of each part.
 
     folder: where features are kept and results written; those of the methods done so far after each method.
-    settings: written beside them, with the weights added. headline: the figure that the chart shows. Raises UsageError, WeightsError, ImageError, StoreError.
+    settings: written beside them, with the weights added. headline: the figure that the chart shows. Raises UsageError,
+    WeightsError, ImageError, StoreError.
     """
     rows: list[Row] = []
     scores: list[PairScore] = []
