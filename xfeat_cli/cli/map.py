@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,7 @@ def map_(
 
     Example: xfeat map new.db models/ --images photos/ --mapper global
     """
+    started = time.monotonic()
     progress = SfmProgress(quiet=quiet, verbose=False)
     with interruptible(progress, output):
         from xfeat_cli.jobs.mapping import map_models
@@ -66,5 +68,5 @@ def map_(
     if as_json:
         typer.echo(json.dumps({"summary": True, **asdict(summary)}))
     elif not quiet:
-        print_table(summary)
+        print_table(summary, time.monotonic() - started)
     raise typer.Exit(1 if summary.problems else 0)
