@@ -24,7 +24,7 @@ def epipolar_inliers(points0: FloatArray, points1: FloatArray, tolerance: float)
         matrix, mask = cv2.findFundamentalMat(
             np.asarray(points0, np.float64),
             np.asarray(points1, np.float64),
-            cv2.USAC_ACCURATE,
+            cv2.USAC_FAST,
             tolerance,
             _CONFIDENCE,
             _MOST_TRIALS,
