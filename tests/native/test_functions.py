@@ -201,3 +201,24 @@ def test_shapes_that_do_not_fit_are_refused(library: Library) -> None:
         native.reduce_gray(library, np.zeros((4, 4), np.uint8), 5, 4)
     with pytest.raises(ValueError, match="allowed"):
         native.peaks(library, np.zeros((4, 4), np.float32), np.zeros((1, 1)), 5, 0.1, np.ones((4, 5), bool))
+
+
+def test_shapes_at_random(library: Library) -> None:
+    random = np.random.default_rng(7)
+    for _ in range(40):
+        count0, count1, dim = random.integers(1, [90, 90, 80])
+        one, two = _unit(random, count0, dim + 2), _unit(random, count1, dim + 2)
+        expected = nearest.mutual_nearest(torch.from_numpy(one), torch.from_numpy(two), -1, 1)
+        assert np.array_equal(_pairs(native.match(library, one, two, -1, 1)[0]), expected.indices)
+        height, width = random.integers(1, 60, 2)
+        pixels = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        gray = decoding.to_gray(pixels, int(random.integers(1, 60)))
+        np.testing.assert_allclose(native.reduce_gray(library, pixels, *gray.shape), gray, atol=2e-6)
+        heat = random.random((height, width), np.float32)
+        cells = random.random((height // 8 + 1, width // 8 + 1), np.float32)
+        points, scores, keep = peaks.find_peaks(
+            torch.from_numpy(heat)[None], torch.from_numpy(cells)[None, None], 30, 0.2
+        )
+        found, found_scores = native.peaks(library, heat, cells, 30, 0.2)
+        assert np.array_equal(found_scores, scores[0][keep[0]].numpy())
+        np.testing.assert_allclose(found, points[0][keep[0]], atol=1e-5)

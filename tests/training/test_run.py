@@ -289,3 +289,17 @@ def test_two_processes_train_one_model(photos_folder: Path, model_folder: Path, 
     real = {"multi_view": model_folder, "multi_view_images": photos_folder}
     assert run.train([photos_folder], out, **{**TINY, **real, "processes": 2}).steps == 4
     assert all(tensor.isfinite().all() for tensor in tensors(out).values())
+
+
+def test_a_symmetric_head_learns_from_one_whose_bias_is_measured(photos_folder: Path, tmp_path: Path) -> None:
+    observer, out = Stopping(), tmp_path / "mine.safetensors"
+    only = {**TINY, "steps": 2, "parts": (Part.KEYPOINTS,), "losses": LossWeights(localisation=0)}
+    run.train([photos_folder], out, observer=observer, init="default", keypoint_target="symmetric", **only)
+    [told] = [note for note in observer.notes if "beside what it detects" in note]
+    right, down = (float(number) for number in told.split("(")[1].split(")")[0].split(","))
+    assert right == pytest.approx(0.48, abs=0.3)
+    assert down == pytest.approx(-1.48, abs=0.5)
+    before, after = tensors(weights.locate("default")), tensors(out)
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.startswith("keypoint_head.") for name in changed)

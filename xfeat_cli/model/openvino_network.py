@@ -20,8 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from xfeat_cli.model import heatmap
-from xfeat_cli.model.network import CELL, BasicLayer, XFeatNetwork
+from xfeat_cli.model.network import CELL, DESCRIPTOR_DIM, BasicLayer, XFeatNetwork
 from xfeat_cli.model.torch_network import ends
+from xfeat_cli.native import functions as native
+from xfeat_cli.native.library import library as native_library
 
 _SKIP = 4
 """Side of the blocks that the skip connection averages."""
@@ -98,6 +100,8 @@ class OpenVinoNetwork:
         self._layers, self._bf16 = heatmap.layers_of_blocks(of_blocks), bf16
         heads = zip((*_HEADS, _BLOCKS), (*ends(network), (of_blocks, len(of_blocks) - 1)), strict=True)
         self._ends = {name: head[last:] for name, (head, last) in heads} if bf16 else {}
+        weight, bias = heatmap.layers_of_blocks(nn.Sequential(network.block_fusion[2]))[0]
+        self._describing = native.panels(weight), bias
         core = library().Core()
 
         def compiled(names: tuple[str, ...], shape: tuple[int, ...] | None) -> Any:
@@ -138,8 +142,16 @@ class OpenVinoNetwork:
         # A request's outputs are its own, so each call has a request of its own and nothing is copied.
         request = self._graphs.get(names, tuple(image.shape)).create_infer_request()
         outputs = request.infer([image.float().contiguous().numpy()], share_inputs=True, share_outputs=True)
-        tensors = [torch.from_numpy(output).permute(_CHANNELS_FIRST) for output in outputs.values()]
-        return [self._ends[name](t) if name in self._ends else t for name, t in zip(names, tensors, strict=True)]
+        return [self._ended(name, np.asarray(output)) for name, output in zip(names, outputs.values(), strict=True)]
+
+    def _ended(self, name: str, output: np.ndarray) -> Tensor:
+        """An output of the graph (B, h, w, C), with its end in float32 if the graph lacks it: (B, C, h, w)."""
+        loaded = native_library()
+        if name == _FEATURES and self._ends and loaded is not None and loaded.multiplies_fast:
+            values = native.linear(loaded, output.reshape(-1, DESCRIPTOR_DIM), *self._describing, rectify=False)
+            return torch.from_numpy(values.reshape(output.shape)).permute(_CHANNELS_FIRST)
+        tensor = torch.from_numpy(output).permute(_CHANNELS_FIRST)
+        return self._ends[name](tensor) if name in self._ends else tensor
 
 
 class Graphs:

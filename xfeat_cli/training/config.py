@@ -58,8 +58,8 @@ class TrainConfig:
         beside the correspondences, the mean over all of them; None = those of init, so that adapting keeps what they
         know; without init none.
     keypoint_target: what the keypoint head learns: "head" = the probabilities of the first teacher's head, or of
-        init's, or corners; "symmetric" = its places and choice, averaged over mirror images and quarter turns; a path =
-        the keypoints of a features file of the training photographs, each as likely as its score ranks it.
+        init's, or corners; "symmetric" = those without the head's bias, averaged over mirror images and quarter turns;
+        a path = the keypoints of a features file of the training photographs, each as likely as its score ranks it.
     parts: what is trained: the network (descriptors and reliability), the keypoint head, the match refiner.
     steps: how many; minutes: instead of steps, stop at that time; the learning rate is annealed over either.
     batch: pairs of images a step, over all processes. crop: (width, height) px of the training images;

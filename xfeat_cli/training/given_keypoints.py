@@ -15,8 +15,8 @@ from xfeat_cli.errors import UsageError
 from xfeat_cli.store.reader import KeypointsReader
 from xfeat_cli.synthesis.geometry import uniform
 from xfeat_cli.synthesis.light import Light, change
+from xfeat_cli.training.keypoint_maps import cell_probabilities, spread
 from xfeat_cli.training.photos import Kept, Photos, resampled, scale_range
-from xfeat_cli.training.symmetric import cell_probabilities, spread
 from xfeat_cli.training.turns import TURNS, turned
 
 _AREA_PX = 110

@@ -40,9 +40,13 @@ from xfeat_cli.training.photos import Photos, load_kept, split_held_out
 from xfeat_cli.training.precision import training_precision
 from xfeat_cli.training.sources import Source, match_source, model_sources
 from xfeat_cli.training.step import Guides
-from xfeat_cli.training.symmetric import symmetric_probabilities
+from xfeat_cli.training.symmetric import Bias, measured_bias, symmetric_probabilities
 from xfeat_cli.training.tracks import Tracks, load_tracks
 from xfeat_cli.version import __version__
+from xfeat_cli.xfeat import XFeat
+
+_BIAS_PHOTOS = 16
+"""Photographs on which the bias of a head is measured."""
 
 VALIDATION_PAIRS, VALIDATION_SEEDS = 24, 3
 """Pairs of views of held-out photographs; RANSAC runs on the scene."""
@@ -148,7 +152,13 @@ def _train(
     if labels is not None:
         labels = labels.to(device)
     photos = photos.to(device)
-    work = _Work(config, photos, tracks, labels, device, precision, processes, saved)
+    bias = None
+    if config.keypoint_target is KeypointTarget.SYMMETRIC:
+        bias = _head_bias(config, list(photos)[:_BIAS_PHOTOS])
+        observer.note(
+            f"the head to learn from puts keypoints ({bias[0]:+.2f}, {bias[1]:+.2f}) px beside what it detects"
+        )
+    work = _Work(config, photos, tracks, labels, bias, device, precision, processes, saved)
     history = History(folder, saved["steps_done"] if saved else 0)
     if saved:
         observer.note(f"going on after step {saved['steps_done']}")
@@ -300,6 +310,7 @@ class _Work:
     photos: Photos
     tracks: Tracks | None
     labels: KeypointLabels | None
+    bias: Bias | None
     device: torch.device
     precision: Precision
     processes: int
@@ -308,7 +319,7 @@ class _Work:
     def trainer(self, rank: int) -> Trainer:
         keep_freed_memory()
         torch.manual_seed(self.config.seed)
-        guides = _guides(self.config, self.device)
+        guides = _guides(self.config, self.bias, self.device)
         trainer = Trainer(
             self.config,
             guides,
@@ -327,12 +338,24 @@ class _Work:
         return trainer
 
 
-def _guides(config: TrainConfig, device: torch.device) -> Guides:
-    teachers = [_frozen(name, device) for name in config.taught_by]
-    head = teachers[0] if teachers else None if config.init is None else _frozen(config.init, device)
-    if head is None:
+def _head_name(config: TrainConfig) -> str | None:
+    """The weights whose keypoint head is learned from."""
+    return config.taught_by[0] if config.taught_by else config.init
+
+
+def _head_bias(config: TrainConfig, photographs: Sequence[Tensor]) -> Bias:
+    name = _head_name(config)
+    assert name is not None
+    return measured_bias(XFeat(weights=name, device="cpu", precision=Precision.FP32), photographs)
+
+
+def _guides(config: TrainConfig, bias: Bias | None, device: torch.device) -> Guides:
+    name = _head_name(config)
+    if name is None:
         return Guides(corner_probabilities)
-    return Guides(_detector(head), teachers, _keypoint_target(config.keypoint_target, head))
+    teachers = [_frozen(teacher, device) for teacher in config.taught_by]
+    head = teachers[0] if teachers else _frozen(name, device)
+    return Guides(_detector(head), teachers, None if bias is None else _symmetric(head, bias))
 
 
 def _logits(network: XFeatNetwork) -> Callable[[Tensor], Tensor]:
@@ -344,11 +367,8 @@ def _detector(network: XFeatNetwork) -> Callable[[Tensor], Tensor]:
     return lambda image: torch.softmax(logits(image), 1)
 
 
-def _keypoint_target(target: KeypointTarget | Path, network: XFeatNetwork) -> Callable[[Tensor], Tensor] | None:
-    if target is not KeypointTarget.SYMMETRIC:
-        return None
-    grids = ExtractConfig().grids
-    return lambda image: symmetric_probabilities(_logits(network), image, grids)
+def _symmetric(network: XFeatNetwork, bias: Bias) -> Callable[[Tensor], Tensor]:
+    return lambda image: symmetric_probabilities(_logits(network), image, ExtractConfig().grids, bias)
 
 
 def _frozen(name: str, device: torch.device) -> XFeatNetwork:

@@ -1,122 +1,80 @@
 """A keypoint target that does not know which way is up, made from a keypoint head that does.
 
 A head may put its keypoints beside what it detects, always to the same side: between upright views that cancels,
-between turned ones it does not. Its heatmaps of the eight turns of an image, turned back, have their peaks on all sides
-of what it detects, so their mean has its peaks there.
+between turned ones it does not. Its heatmaps of the eight turns of an image, each moved back by that bias, turned back
+and averaged, agree on the place; and they keep the head's choice, since a peak stays high where all turns have it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xfeat_cli.errors import UsageError
+from xfeat_cli.evaluation.mirror import LEFT_RIGHT, TOP_BOTTOM, movement, places
 from xfeat_cli.model import heatmap
-from xfeat_cli.model.network import CELL
+from xfeat_cli.synthesis.geometry import pixels, to_grid
+from xfeat_cli.training.keypoint_maps import cell_probabilities
 from xfeat_cli.training.turns import TURNS, turned, turned_back
+from xfeat_cli.xfeat import XFeat
 
-_SMOOTHING_PX = 1.2
-"""Standard deviation of the smoothing that joins the peaks around one place."""
+_GAIN = 1.25
+"""Factor on the mean of the heatmaps: where they do not quite agree it is lower than each of them, and extraction
+leaves out keypoints that are lower than a threshold."""
 
-_RADIUS = 2
-"""A place is the largest of the 5×5 pixels around it, as a keypoint is."""
+_TOP_K = 1024
 
-_LEAST = 0.008
-"""Least smoothed probability of a place; most that are lower are no keypoint in any turn."""
-
-_MASS = 23.0
-"""A place whose smoothed probability is p is a keypoint with probability 1 − e^(−_MASS · p): the order of the places
-stays, and none counts so much that the best of them could not be told apart."""
-
-_SPREAD_PX = 0.7
-"""Standard deviation of a keypoint in the target: less, and a peak's height would depend on where it lies between
-pixels; more, and neighbours would merge."""
-
-_REACH = 3
+Bias = tuple[float, float]
+"""(x, y) px from what a head detects to where it puts its keypoints, right and down."""
 
 
-def symmetric_probabilities(keypoint_logits: Callable[[Tensor], Tensor], images: Tensor, grids: int) -> Tensor:
+def measured_bias(xfeat: XFeat, photographs: Sequence[Tensor]) -> Bias:
+    """The bias of a head, measured on photographs (h, w) uint8 and their mirror images.
+
+    Raises UsageError if there are no keypoints.
+    """
+    sparse = XFeat(xfeat.config, runtime=xfeat.runtime, resize=0, top_k=_TOP_K)
+    moved = [
+        places(lambda image: sparse.detect(image).keypoints, photo.cpu().numpy().astype("float32") / 255)
+        for photo in photographs
+    ]
+    right = -movement([found[LEFT_RIGHT] for found in moved]).shift_px[0] / 2
+    down = -movement([found[TOP_BOTTOM] for found in moved]).shift_px[1] / 2
+    if not (math.isfinite(right) and math.isfinite(down)):
+        raise UsageError("the photographs show the teacher no keypoints, from which its bias could be measured")
+    return right, down
+
+
+def symmetric_probabilities(
+    keypoint_logits: Callable[[Tensor], Tensor], images: Tensor, grids: int, bias: Bias
+) -> Tensor:
     """Prepared images (B, 1, H, W) → (B, 65, H/8, W/8): the probabilities of the keypoint at each pixel of a cell, then
     of none.
 
     keypoint_logits: the head, prepared images → logits (B, 65, ·, ·). grids: as extraction averages them.
     """
-    mean = torch.stack([_turned_heat(keypoint_logits, images, turn, grids) for turn in TURNS]).mean(0)
-    return cell_probabilities(spread(*places(smoothed(mean)), mean.shape))
+    total = sum(_turned_heat(keypoint_logits, images, turn, grids, bias) for turn in TURNS)
+    assert isinstance(total, Tensor)
+    return cell_probabilities(total * (_GAIN / len(TURNS)))
 
 
-def _turned_heat(keypoint_logits: Callable[[Tensor], Tensor], images: Tensor, turn: int, grids: int) -> Tensor:
-    """The heatmap (B, H, W) of turned images, turned back."""
+def _turned_heat(
+    keypoint_logits: Callable[[Tensor], Tensor], images: Tensor, turn: int, grids: int, bias: Bias
+) -> Tensor:
+    """The heatmap (B, H, W) of turned images, moved back by the bias, and turned back."""
     image = turned(images, turn).contiguous()
     first = heatmap.from_logits(keypoint_logits(image))
-    return turned_back(heatmap.averaged(first, keypoint_logits, image, grids), turn)
+    return turned_back(moved_back(heatmap.averaged(first, keypoint_logits, image, grids), bias), turn)
 
 
-def smoothed(heat: Tensor) -> Tensor:
-    """(B, H, W) after a Gaussian of _SMOOTHING_PX; what lies outside counts as nothing."""
-    reach = math.ceil(3 * _SMOOTHING_PX)
-    offset = torch.arange(-reach, reach + 1, device=heat.device, dtype=heat.dtype)
-    taps = torch.exp(-0.5 * (offset / _SMOOTHING_PX) ** 2)
-    taps = taps / taps.sum()
-    along_x = F.conv2d(heat[:, None], taps.view(1, 1, 1, -1), padding=(0, reach))
-    return F.conv2d(along_x, taps.view(1, 1, -1, 1), padding=(reach, 0))[:, 0]
-
-
-def places(heat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Peaks of smooth maps (B, H, W): which image (M,), where (M, 2) between pixels, and their probability (M,).
-
-    The first of equal neighbours is the peak. It lies at the vertex of the parabola through its pixel and the two
-    beside it along each axis.
-    """
-    is_peak = (heat > _LEAST) & (heat == _largest_around(heat))
-    order = torch.arange(heat[0].numel(), 0, -1, device=heat.device, dtype=torch.float32).view(heat.shape[1:])
-    order = order * is_peak
-    is_peak &= order == _largest_around(order)
-    margin = torch.zeros_like(is_peak)
-    margin[:, 1:-1, 1:-1] = True
-    image, y, x = (is_peak & margin).nonzero(as_tuple=True)
-    here = heat[image, y, x]
-    vertex = []
-    for before, after in (
-        (heat[image, y, x - 1], heat[image, y, x + 1]),
-        (heat[image, y - 1, x], heat[image, y + 1, x]),
-    ):
-        curvature = (2 * here - before - after).clamp_min(1e-9)
-        vertex.append(((after - before) / (2 * curvature)).clamp(-0.5, 0.5))
-    points = torch.stack([x + vertex[0], y + vertex[1]], -1)
-    return image, points, 1 - torch.exp(-_MASS * here)
-
-
-def _largest_around(maps: Tensor) -> Tensor:
-    return F.max_pool2d(maps[:, None], 2 * _RADIUS + 1, 1, _RADIUS)[:, 0]
-
-
-def spread(image: Tensor, points: Tensor, masses: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Keypoints as maps (B, H, W): each mass (M,), a Gaussian of _SPREAD_PX around its point (M, 2), added into the map
-    of its image (M,). What falls outside is lost."""
-    count, height, width = shape
-    nearest = points.round().long()
-    offset = torch.arange(-_REACH, _REACH + 1, device=points.device)
-    weights = []
-    for axis in (0, 1):
-        apart = nearest[:, axis, None] + offset - points[:, axis, None]
-        taps = torch.exp(-0.5 * (apart / _SPREAD_PX) ** 2)
-        weights.append(taps / taps.sum(1, keepdim=True))
-    values = masses[:, None, None] * weights[1][:, :, None] * weights[0][:, None, :]
-    x, y = nearest[:, 0, None, None] + offset, nearest[:, 1, None, None] + offset[:, None]
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    flat = (image[:, None, None] * height + y) * width + x
-    total = values.new_zeros(count * height * width)
-    return total.index_add_(0, flat[inside], values[inside]).view(count, height, width)
-
-
-def cell_probabilities(keypoints: Tensor) -> Tensor:
-    """A map of keypoints (B, H, W), sides multiples of 8 → (B, 65, H/8, W/8) probabilities in each cell, the last that
-    of none; a cell that holds more than one keypoint in all is shared out among its pixels."""
-    cells = F.pixel_unshuffle(keypoints[:, None], CELL)
-    total = cells.sum(1, keepdim=True)
-    cells = cells / total.clamp_min(1)
-    return torch.cat([cells, 1 - total.clamp_max(1)], 1)
+def moved_back(heat: Tensor, bias: Bias) -> Tensor:
+    """Maps (B, H, W) whose content has moved by −bias, between pixels by cubic convolution; nothing comes in."""
+    height, width = heat.shape[-2:]
+    there = pixels((height, width), heat.device) + torch.tensor(bias, device=heat.device)
+    grid = to_grid(there, (height, width)).expand(len(heat), -1, -1, -1)
+    moved = F.grid_sample(heat[:, None], grid, mode="bicubic", padding_mode="zeros", align_corners=False)
+    return moved[:, 0].clamp_min(0)
