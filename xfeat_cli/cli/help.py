@@ -71,13 +71,22 @@ def write_help(command: Any, ctx: Any, width: int) -> str:
             default = "Arguments" if isinstance(parameter, TyperArgument) else "Options"
             panels.setdefault(panel or default, []).append((_names(record[0]), _meaning(record[1])))
     if isinstance(command, TyperGroup):
-        commands = ((name, command.get_command(ctx, name)) for name in command.list_commands(ctx))
-        panels["Commands"] = [(name, one.get_short_help_str(1000)) for name, one in commands if one and not one.hidden]
+        for name, below in _commands(command, ctx):
+            panel = getattr(below, "rich_help_panel", None) or "Commands"
+            panels.setdefault(panel, []).append((name, below.get_short_help_str(1000)))
     for panel in sorted(panels, key=lambda name: _PANELS.index(name) if name in _PANELS else len(_PANELS)):
         lines += ["", typer.style(f"{panel}:", bold=True)]
         for names, meaning in panels[panel]:
             lines += _row(names, meaning, width)
     return "\n".join(lines) + "\n"
+
+
+def _commands(group: TyperGroup, ctx: Any) -> Iterator[tuple[str, Any]]:
+    """The commands that are shown, in the order in which they were added."""
+    for name in group.commands:
+        below = group.get_command(ctx, name)
+        if below is not None and not below.hidden:
+            yield name, below
 
 
 def _width(formatter: Any) -> int:

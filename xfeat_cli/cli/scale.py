@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xfeat_cli.cli.wording import in_options
+from xfeat_cli.cli.terminal.wording import in_options
 from xfeat_cli.errors import UsageError, one_line
 
 if TYPE_CHECKING:

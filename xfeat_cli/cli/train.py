@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xfeat_cli.cli.interrupts import advising
 from xfeat_cli.cli.options import DeviceOption, QuietOption
+from xfeat_cli.cli.terminal.interrupts import advising
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError, one_line
 from xfeat_cli.training.config import (

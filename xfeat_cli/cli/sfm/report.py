@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xfeat_cli.cli.wording import in_options
+from xfeat_cli.cli.terminal.wording import in_options
 from xfeat_cli.errors import XFeatError
 from xfeat_cli.sfm.config import SfmConfig
 
