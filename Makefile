@@ -4,6 +4,7 @@
 # make bench-gpu  the same on a GPU in fp16, with a chart in bench-gpu.png and the figures in bench-gpu.json
 # make accuracy   pose AUC of default against reference decoding on SCENE (images/, cameras.json, pairs.txt)
 # make retrieval  recall of true pairs at 10 among SCENES mixed (a scene: images/, pairs.txt; a plain folder: all overlap)
+# make torture  1,000 random kills and 10,000 mutated inputs, with limits of time and memory (minutes)
 # make test-slow  the longer checks: random kills, half-pixel self-test of reconstructions
 # make sanitize   build the native library with address and undefined-behaviour sanitizers, run its tests, build it again
 # make lint / make format / make clean
@@ -19,7 +20,7 @@ SCENE ?= $(DEMO)
 WEIGHTS ?= default
 SCENES ?= ../shared/data/strecha/fountain-P11 ../shared/data/strecha/castle-P19 ../shared/data/sceaux
 
-.PHONY: sanitize demo test test-slow bench bench-gpu accuracy retrieval lint format clean
+.PHONY: sanitize demo test test-slow torture bench bench-gpu accuracy retrieval lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt $(wildcard native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -53,6 +54,9 @@ format: $(VENV)/.ready
 
 test: lint
 	$(BIN)/python -m pytest --cov=xfeat_cli --cov-report=term:skip-covered
+
+torture: $(VENV)/.ready
+	$(BIN)/python -m pytest -m torture -s
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
