@@ -54,6 +54,7 @@ def test_methods_on_the_same_pairs(folder: Path) -> None:
     assert [row.method for row in rows][-2:] == ["sift", "orb"]
     assert steps.started[:2] == [("sparse: features", 2), ("sparse: pairs", 2)]
     assert settings["inliers_px"] == 3
+    assert "weights" in settings
     for row in rows:
         assert (row.part, row.pairs) == ("all", 2)
         assert row.values["AUC@5px"] > 80, row

@@ -105,7 +105,7 @@ def _root(
     log_file: Annotated[
         Path | None,
         typer.Option(
-            "--log", metavar="FILE", envvar="XFEAT_LOG", help="Also keep what goes to stderr here, with times."
+            "--log", metavar="FILE", envvar="XFEAT_LOG", help="Keep what goes to stderr here too, with times."
         ),
     ] = None,
 ) -> None:

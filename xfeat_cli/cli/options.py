@@ -183,11 +183,11 @@ RefineOption = Annotated[
     ),
 ]
 RefinePrincipalPointOption = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--refine-principal-point",
-        help="Estimate the camera's principal point too, not only focal length and distortion: for many images of a "
-        "shared camera.",
+        "--refine-principal-point/--no-refine-principal-point",
+        show_default="where ten images share a camera",
+        help="Estimate the cameras' principal points too, not only focal length and distortion.",
         rich_help_panel=COLMAP,
     ),
 ]

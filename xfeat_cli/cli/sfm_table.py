@@ -13,8 +13,11 @@ _SHOWN_PROBLEMS = 20
 _SHOWN_REASONS = 3
 
 
-def print_table(summary: SfmSummary, waited_seconds: float) -> None:
-    """Stages, their times and results, the model and what was left out, on stderr. waited_seconds: by the user."""
+def print_table(summary: SfmSummary, waited_seconds: float | None = None) -> None:
+    """Stages, their times and results, the model and what was left out, on stderr.
+
+    waited_seconds: by the user; None: the stages alone.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -24,7 +27,8 @@ def print_table(summary: SfmSummary, waited_seconds: float) -> None:
         table.add_column(heading, justify="right" if heading == "time" else "left")
     for stage in summary.stages:
         table.add_row(stage.name, "reused" if stage.reused else f"{stage.seconds:.1f} s", escape(_sentence(stage)))
-    table.add_row("all", f"{waited_seconds:.1f} s", "with what came before, between and after the stages")
+    seconds = sum(stage.seconds for stage in summary.stages) if waited_seconds is None else waited_seconds
+    table.add_row("all", f"{seconds:.1f} s", "" if waited_seconds is None else "with loading and the report")
     table.add_section()
     model = summary.model
     if model is not None:

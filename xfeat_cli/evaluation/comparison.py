@@ -90,11 +90,14 @@ def compare(
     """The rows of each method, of the whole benchmark and of each part.
 
     folder: where features are kept and results written; those of the methods done so far after each method.
-    headline: the figure that the chart shows. Raises UsageError, WeightsError, ImageError, StoreError.
+    settings: written beside them, with the weights added. headline: the figure that the chart shows. Raises UsageError,
+    WeightsError, ImageError, StoreError.
     """
     rows: list[Row] = []
     scores: list[PairScore] = []
-    for method in methods(config):
+    chosen = methods(config)
+    settings["weights"] = f"{chosen[0].made_with['weights']} ({str(chosen[0].made_with['weights_sha256'])[:8]})"
+    for method in chosen:
         measured, scored = _measured(benchmark, method, folder / "features", score, summarise, progress)
         rows += measured
         scores += scored

@@ -95,8 +95,8 @@ class MappingConfig:
 
     mapper: COLMAP's incremental mapper, its global one (GLOMAP), or the incremental one on parts that are then joined.
     refine_principal_point: estimate the principal points too, when all else is mapped; without it they stay in the
-        image centres, and a real camera's, some pixels off, turns every pose. Needs a camera shared by many images that
-        look in different directions; with few it trades the poses for it.
+        image centres, and a real camera's, some pixels off, turns every pose. None = those of cameras that at least ten
+        registered images share; with few it trades the poses for it.
     threads: −1 = all.
     seed: of the random choices. The same seed and threads give the same model; where several threads add up large
         models (incremental: from 50,000 residuals on; global), it differs in the last digits.
@@ -106,7 +106,7 @@ class MappingConfig:
     """
 
     mapper: Mapper = Mapper.INCREMENTAL
-    refine_principal_point: bool = False
+    refine_principal_point: bool | None = None
     threads: int = -1
     seed: int = 0
     robust: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from xfeat_cli.sfm.model_files import check_model_files
 from xfeat_cli.sfm.process import Listen, in_child
 from xfeat_cli.sfm.unregistered import Unregistered, explain
 from xfeat_cli.sfm.verified import open_verified
+
+ENOUGH_IMAGES = 10
+"""Registered images of a camera from which its principal point is estimated unless the config says otherwise."""
 
 _MOST_ITERATIONS = 25
 _LEAST_LOSS_SCALE = 0.05
@@ -117,7 +121,7 @@ def map_into(
         shutil.rmtree(written)
     registrations: list[GeoRegistration | None] = []
     for number, model in enumerate(ordered):
-        if config.robust or config.refine_principal_point:
+        if config.robust or _freed_cameras(model, config):
             _adjust(model, config)
         moved = None if places is None else georegister(model, places)
         registrations.append(moved)
@@ -181,11 +185,12 @@ def _adjust(model: Any, config: MappingConfig) -> None:
     """Adjust a whole model once more, robustly.
 
     COLMAP's own adjustment minimises squares, and the wrong matches that its filter of 4 px lets pass turn every pose.
-    Principal points are freed only now, if asked: while a model grows, few images would let them drift.
+    Principal points are freed only now: while a model grows, few images would let them drift.
     """
     engine = pycolmap()
     options = engine.BundleAdjustmentOptions()
-    options.refine_principal_point = config.refine_principal_point
+    freed = _freed_cameras(model, config)
+    options.refine_principal_point = bool(freed)
     options.print_summary = False
     if config.robust:
         options.ceres.loss_function_type = engine.LossFunctionType.CAUCHY
@@ -195,9 +200,20 @@ def _adjust(model: Any, config: MappingConfig) -> None:
     everything = engine.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         everything.add_image(image_id)
+    for camera_id in model.cameras if freed else ():
+        if camera_id not in freed:
+            everything.set_constant_cam_intrinsics(camera_id)
     everything.fix_gauge(engine.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     engine.create_default_bundle_adjuster(options, everything, model).solve()
     model.update_point_3d_errors()
+
+
+def _freed_cameras(model: Any, config: MappingConfig) -> set[int]:
+    """The cameras whose principal points are estimated: as the config says, or those that enough images share."""
+    if config.refine_principal_point is not None:
+        return set(model.cameras) if config.refine_principal_point else set()
+    shared = Counter(model.images[image_id].camera_id for image_id in model.reg_image_ids())
+    return {camera for camera, images in shared.items() if images >= ENOUGH_IMAGES}
 
 
 def _loss_scale(model: Any) -> float:
