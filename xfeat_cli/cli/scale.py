@@ -18,7 +18,7 @@ Runner = Callable[..., "Summary"]
 
 
 def extract_runner(shard: str | None, ray: str | None) -> Runner:
-    """What extracts, as `--shard` and `--ray` ask. Raises UsageError for both."""
+    """Return what extracts, as `--shard` and `--ray` ask. Raises UsageError for both."""
     _not_both(shard, ray)
     if shard is not None:
         from xfeat_cli.scale.shards import Shard, extract_shard
@@ -34,7 +34,7 @@ def extract_runner(shard: str | None, ray: str | None) -> Runner:
 
 
 def match_runner(shard: str | None, ray: str | None) -> Runner:
-    """What matches; as `extract_runner`."""
+    """Return what matches; as `extract_runner`."""
     _not_both(shard, ray)
     if shard is not None:
         from xfeat_cli.scale.shards import Shard, match_shard

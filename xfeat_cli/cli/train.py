@@ -261,7 +261,7 @@ class TrainConsole:
 
 
 def describe(accuracy: WarpAccuracy) -> str:
-    """One line of what a validation measured."""
+    """Return one line of what a validation measured."""
     within = " / ".join(f"{share:.1f}" for share in accuracy.accuracy)
     line = (
         f"{within} % of matches within 1 / 3 / 5 px, repeatability {accuracy.repeatability:.1f} %, "

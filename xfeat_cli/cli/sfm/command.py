@@ -303,7 +303,7 @@ def sfm(
 
 
 def _pairs(text: str) -> tuple[tuple[PairKind, ...], Path | None]:
-    """What `--pairs` names: kinds, or the file of a list. Raises UsageError."""
+    """Return what `--pairs` names: kinds, or the file of a list. Raises UsageError."""
     known = {kind.value: kind for kind in PairKind}
     names = text.split("+")
     if all(name in known for name in names):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_report(images: Path, output: Path, config: SfmConfig, summary: SfmSummary | None) -> str | None:
-    """The page's path; None where no report can be made, which is said and costs nothing else.
+    """Return the page's path; None where no report can be made, which is said and costs nothing else.
 
     summary: None when the reconstruction failed.
     """
