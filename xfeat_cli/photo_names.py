@@ -84,7 +84,9 @@ class Found:
 
 
 def walk(root: Path, skipped: Path | None = None) -> Found:
-    """Return the photographs in a folder and its folders, links followed once. skipped: a folder in there to leave out."""
+    """Return the photographs in a folder and its folders, links followed once. skipped: a folder in there to
+    leave out.
+    """
     found, seen = Found(), set()
     skipped_real = os.path.realpath(skipped) if skipped is not None else None
     for folder, subfolders, files in os.walk(root, followlinks=True):

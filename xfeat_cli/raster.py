@@ -218,7 +218,9 @@ def _measured(image: Image.Image, path: Path) -> npt.NDArray:
 
 
 def _range(image: Image.Image, path: Path) -> tuple[float, float, bool]:
-    """Return low and high end of a band without its outliers, from a part of its pixels; whether all values are uint16."""
+    """Return low and high end of a band without its outliers, from a part of its pixels; whether all values are
+    uint16.
+    """
     sample, fits = [], image.mode != "F"
     step = max(1, image.size[0] * image.size[1] // _SAMPLED)
     for _, strip in _strips(image):

@@ -58,7 +58,9 @@ class XFeat:
         self._matcher: tuple[tuple[str, str | None, float], LighterGlue] | None = None
 
     def with_options(self, **options: Any) -> XFeat:
-        """Return the same network with other options of detection: mode, top_k, resize, detection_threshold or grids."""
+        """Return the same network with other options of detection: mode, top_k, resize, detection_threshold or
+        grids.
+        """
         other = copy(self)
         other.config = replace(self.config, **options)
         return other

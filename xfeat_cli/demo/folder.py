@@ -47,7 +47,9 @@ class DemoScene:
 
 
 def build_scene(size: tuple[int, int], seed: int = 0, threads: int | None = None) -> Scene:
-    """Return the courtyard, painted finely enough for photographs of `size`; its geometry is the same for every size."""
+    """Return the courtyard, painted finely enough for photographs of `size`; its geometry is the same for every
+    size.
+    """
     pixel = _VIEWING_DISTANCE / (FOCAL_PER_LONG_SIDE * max(size))
     return finish(courtyard(seed), max(pixel, _FINEST_TEXEL), seed, threads or _threads())
 

@@ -108,7 +108,9 @@ class Lighting:
         return _display(direct, self._openness(patch, grid), (1 - patch.normal[2]) / 2)
 
     def on_curve(self, normals: FloatArray, grounded: FloatArray) -> FloatArray:
-        """Return factors (..., 3) for curved surfaces with unit normals (..., 3); `grounded` (...) is the sky's share."""
+        """Return factors (..., 3) for curved surfaces with unit normals (..., 3); `grounded` (...) is the sky's
+        share.
+        """
         direct = np.maximum(normals @ SUN.astype(np.float32), 0)
         return _display(direct, grounded * (0.5 + 0.5 * normals[..., 2]), 0.5 - 0.5 * normals[..., 2])
 

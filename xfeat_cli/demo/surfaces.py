@@ -56,7 +56,9 @@ class Shape(Protocol):
         """Return world points (K, 3) whose convex hull holds the shape."""
 
     def distance(self, origin: Float64Array) -> float:
-        """Return how far `origin` lies in front of the surface, in metres; ≤ 0 where only the unseen side could be met."""
+        """Return how far `origin` lies in front of the surface, in metres; ≤ 0 where only the unseen side could
+        be met.
+        """
 
     def cast(self, rays: Rays) -> Hits:
         """Return where rays meet the visible side."""

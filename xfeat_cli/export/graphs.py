@@ -167,7 +167,9 @@ def best_of(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _scaled(side: Any, scale: float) -> Any:
-    """Return round(side × scale) for a scale of tenths, halves to even, in whole numbers, which a graph computes too."""
+    """Return round(side × scale) for a scale of tenths, halves to even, in whole numbers, which a graph
+    computes too.
+    """
     tenths = side * round(10 * scale)
     upper = (tenths + 5) // 10
     return upper - (tenths % 10 == 5) * (upper % 2)

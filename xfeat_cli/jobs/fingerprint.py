@@ -14,7 +14,9 @@ _BYTES = 8
 
 
 def of_options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> str:
-    """Return the digest of the options and weights that a file was made with: with others, later stages are made again."""
+    """Return the digest of the options and weights that a file was made with: with others, later stages are
+    made again.
+    """
     return hashlib.blake2b(_options(reader), digest_size=_BYTES).hexdigest()
 
 

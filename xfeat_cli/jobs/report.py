@@ -429,7 +429,9 @@ def _draw(page: PageFolder, content: Content, inputs: Inputs, gathered: _Gatheri
 
 
 def _worth_drawing(content: Content, inputs: Inputs, most: int) -> set[int]:
-    """Return rows of at most `most` pairs: what holds the model together weakly first, then each image's best in turn."""
+    """Return rows of at most `most` pairs: what holds the model together weakly first, then each image's best
+    in turn.
+    """
     inliers = inputs.pairs.inliers
     if len(inliers) <= most:
         return set(range(len(inliers)))

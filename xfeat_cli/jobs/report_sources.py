@@ -69,7 +69,9 @@ def find_images_folder(sources: Sources, names: Sequence[str], previous: dict[st
 
 
 def _models(folder: Path) -> list[Path]:
-    """Return the models at the first level that has any: the folder itself, sparse/, folders in it, folders in those."""
+    """Return the models at the first level that has any: the folder itself, sparse/, folders in it, folders in
+    those.
+    """
     if is_model(folder):
         return [folder]
     for level in ("sparse/*", "sparse", "*", "*/*"):

@@ -169,6 +169,8 @@ def _search_on_cpu(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor
 
 
 def _passes(best: Tensor, second: Tensor, ratio: float) -> Tensor:
-    """Return whether the distance to the nearest is at most `ratio` of that to the second nearest, from their cosines."""
+    """Return whether the distance to the nearest is at most `ratio` of that to the second nearest, from their
+    cosines.
+    """
     nearest, second_nearest = ((2 - 2 * cosine).clamp_min(0).sqrt() for cosine in (best, second))
     return nearest <= ratio * second_nearest

@@ -41,7 +41,9 @@ def support(points0: FloatArray, points1: FloatArray) -> int:
 
 
 def _steps(points0: FloatArray, points1: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Return between all points: squared lengths of the steps in the first image (N, N), and whether both steps agree."""
+    """Return between all points: squared lengths of the steps in the first image (N, N), and whether both steps
+    agree.
+    """
     x0, y0, x1, y1 = (axis[None, :] - axis[:, None] for axis in (*points0.T, *points1.T))
     squared = x0 * x0 + y0 * y0
     return squared, 4 * ((x1 - x0) ** 2 + (y1 - y0) ** 2) <= squared

@@ -122,7 +122,9 @@ def measure(weights: Weights) -> Milliseconds:
 
 
 def stored() -> Milliseconds | None:
-    """Return what was measured on this machine with what is installed; None if nothing was, or what is kept is damaged."""
+    """Return what was measured on this machine with what is installed; None if nothing was, or what is kept is
+    damaged.
+    """
     try:
         (record,) = (record for record in _records() if record["machine"] == _machine())
         timings = {str(way): float(taken) for way, taken in record["milliseconds"].items()}
@@ -142,7 +144,9 @@ def _records() -> list[dict[str, Any]]:
 
 
 def _others() -> list[dict[str, Any]]:
-    """Return the newest records of other machines that share the folder, and of other versions in use beside this one."""
+    """Return the newest records of other machines that share the folder, and of other versions in use beside
+    this one.
+    """
     machine = _machine()
     return [record for record in _records() if record["machine"] != machine][-_RECORDS_KEPT + 1 :]
 

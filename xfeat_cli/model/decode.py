@@ -219,7 +219,9 @@ class _Cells:
     scale: float
 
     def best(self, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return points (B, K, 2), scores, descriptors (B, K, D), scales of the best cells; equal ones in their order."""
+        """Return points (B, K, 2), scores, descriptors (B, K, D), scales of the best cells; equal ones in their
+        order.
+        """
         index = best_first(self.scores, count)
         scores = self.scores.gather(1, index)
         row, column = index // len(self.x), index % len(self.x)

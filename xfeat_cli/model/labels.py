@@ -57,7 +57,9 @@ class Labels:
         return offsets.clamp(-CELL / 2, CELL / 2), 1 / (1 + variance.sum(1))
 
     def targets(self, offsets: Tensor) -> Tensor:
-        """Map offsets (M, 2) → probabilities (M, 64) whose mean is the offset; one out of reach counts as the nearest."""
+        """Map offsets (M, 2) → probabilities (M, 64) whose mean is the offset; one out of reach counts as the
+        nearest.
+        """
         position = (offsets - self.first).clamp(0, CELL - 1)
         low = position.floor().clamp_max(CELL - 2)
         part = (position - low)[..., None]

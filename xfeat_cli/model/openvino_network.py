@@ -65,7 +65,9 @@ def library() -> Any:
 
 @cache
 def _loaded() -> Any:
-    """Return the package, without its model converter: that one reports every import to its makers, over the network."""
+    """Return the package, without its model converter: that one reports every import to its makers, over the
+    network.
+    """
     first = "openvino" not in sys.modules
     if first:
         sys.modules[_CONVERTER] = None  # type: ignore[assignment]

@@ -128,7 +128,9 @@ def _bilinear(cells: Array, x: Array, y: Array) -> Array:
 def _find(
     heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float, allowed: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return flat pixel index (B, K) and score (B, K) of the best peaks, always as many; score 0 where there are fewer."""
+    """Return flat pixel index (B, K) and score (B, K) of the best peaks, always as many; score 0 where there
+    are fewer.
+    """
     height, width = heatmap.shape[-2:]
     cells = reliability.shape[-2:]
     dense = F.interpolate(reliability, (cells[0] * CELL, cells[1] * CELL), mode="bilinear")[:, 0, :height, :width]

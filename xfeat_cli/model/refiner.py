@@ -77,7 +77,9 @@ class BlockedRefiner:
 
 
 def folded_layers(weights: Weights) -> list[nn.Linear]:
-    """Return the refiner's linear layers, on the CPU, each with the batch norm behind it; a ReLU stands between them."""
+    """Return the refiner's linear layers, on the CPU, each with the batch norm behind it; a ReLU stands between
+    them.
+    """
     refiner = Refiner()
     refiner.load_state_dict(weights.state, strict=False)
     refiner.eval().requires_grad_(False)

@@ -177,7 +177,9 @@ def _open(name_or_path: str) -> Weights:
 
 
 def in_memory(state: Mapping[str, torch.Tensor], path: Path, refiner_labels: str) -> Weights:
-    """Return weights that are not in a file yet; `path` is where they may be written. Raises WeightsError like `load`."""
+    """Return weights that are not in a file yet; `path` is where they may be written. Raises WeightsError like
+    `load`.
+    """
     checked = checked_network(path, state)
     has_refiner = any(name.startswith(REFINER) for name in checked)
     info = WeightsInfo(path.stem, path, "", {}, has_refiner, RELEASED_MIN_COSSIM, refiner_labels, _count(checked))

@@ -57,7 +57,9 @@ def covisible(images: PosedImages, count: int) -> Iterator[Pair]:
 
 
 def covisible_pairs(points: Sequence[IndexArray], least: int) -> IndexArray:
-    """Return (P, 2) ascending indices of the images that see at least `least` common points; points: as `PosedImages`."""
+    """Return (P, 2) ascending indices of the images that see at least `least` common points; points: as
+    `PosedImages`.
+    """
     common = CommonPoints(points)
     pairs = [np.zeros((0, 2), np.int64)]
     for number in range(len(points)):

@@ -37,7 +37,9 @@ def nearest_pairs(items: int, count: int, score: Score, queries: IndexArray | No
 
 
 def negative_squared_distances(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Map points (R, D) and (C, D) → a score (R, C). Axis by axis: products would lose the digits of far-off origins."""
+    """Map points (R, D) and (C, D) → a score (R, C). Axis by axis: products would lose the digits of far-off
+    origins.
+    """
     score = np.zeros((len(one), len(two)))
     for axis in range(one.shape[1]):
         score -= (one[:, None, axis] - two[None, :, axis]) ** 2

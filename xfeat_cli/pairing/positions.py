@@ -212,7 +212,9 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _header(row: list[str], path: Path) -> dict[str, int]:
-    """Return what each column holds → its place; empty when the row is no header. Raises PairsError for an unclear one."""
+    """Return what each column holds → its place; empty when the row is no header. Raises PairsError for an
+    unclear one.
+    """
     if len(row) > 1 and all(_number(cell) is not None for cell in row[1:] if cell.strip()):
         return {}
     columns: dict[str, int] = {}

@@ -45,7 +45,9 @@ class Pooling:
     axes: Float32Array
 
     def pool(self, descriptors: FloatArray) -> Float32Array:
-        """Map local descriptors (N ≥ 1, D) of one image, of any norm → its global descriptor, (≤ DIMENSIONS,) float32."""
+        """Map local descriptors (N ≥ 1, D) of one image, of any norm → its global descriptor, (≤ DIMENSIONS,)
+        float32.
+        """
         return _unit(self.axes @ (_sorted_by_word(descriptors, self.words) - self.mean))
 
 

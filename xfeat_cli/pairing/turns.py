@@ -34,7 +34,9 @@ class Turns:
             self._members[kept].append(image)
 
     def groups(self) -> list[list[int]]:
-        """Return the groups, the largest first, of equal ones that of the earlier image; the images of each ascending."""
+        """Return the groups, the largest first, of equal ones that of the earlier image; the images of each
+        ascending.
+        """
         return sorted((sorted(members) for members in self._members.values()), key=lambda g: (-len(g), g[0]))
 
     def quarters(self, settled: Container[int] = ()) -> list[int]:

@@ -104,7 +104,9 @@ def read_sparse_model(folder: Path) -> SparseModel:
 
 
 def shared_points(model: SparseModel) -> tuple[IndexArray, IndexArray]:
-    """Return (P, 2) rows of the images that see common points, the first before the second, and how many points, (P,)."""
+    """Return (P, 2) rows of the images that see common points, the first before the second, and how many
+    points, (P,).
+    """
     count = max(len(model.images), 1)
     image = np.repeat(np.arange(len(model.images)), [len(image.tracks) for image in model.images])
     track = np.concatenate([image.tracks for image in model.images]) if model.images else np.zeros(0, np.int64)

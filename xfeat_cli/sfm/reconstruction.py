@@ -209,7 +209,9 @@ def _adjust(model: Any, config: MappingConfig) -> None:
 
 
 def _freed_cameras(model: Any, config: MappingConfig) -> set[int]:
-    """Return the cameras whose principal points are estimated: as the config says, or those that enough images share."""
+    """Return the cameras whose principal points are estimated: as the config says, or those that enough images
+    share.
+    """
     if config.refine_principal_point is not None:
         return set(model.cameras) if config.refine_principal_point else set()
     shared = Counter(model.images[image_id].camera_id for image_id in model.reg_image_ids())

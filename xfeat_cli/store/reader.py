@@ -251,7 +251,9 @@ class _ImagesReader(_Reader):
         return row_count(self._h5, name, "keypoints")
 
     def image_size(self, name: str) -> tuple[int, int]:
-        """Return (width, height) of the stored image, (0, 0) where the file does not say. Raises KeyError, StoreError."""
+        """Return (width, height) of the stored image, (0, 0) where the file does not say. Raises KeyError,
+        StoreError.
+        """
         if "image_size" not in self._entries[name]:
             return 0, 0
         with self._naming(name, "image_size"):

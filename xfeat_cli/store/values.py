@@ -143,7 +143,9 @@ def groups(h5: h5py.File) -> dict[str, tuple[str, ...]]:
 
 
 def _hard_links(group: Any, names_left: list[int]) -> Iterator[tuple[str, int, Any]]:
-    """Yield names of a group's members, with the kind and the address of each. names_left: how many the file can have."""
+    """Yield names of a group's members, with the kind and the address of each. names_left: how many the file
+    can have.
+    """
     names: list[bytes] = []
 
     def collect(name: bytes, info: Any) -> bool | None:

@@ -83,7 +83,9 @@ def _homography(
     view: tuple[int, int],
     canvas: tuple[int, int],
 ) -> Tensor:
-    """Map view pixels → canvas pixels; turned, scaled and tilted about the view's centre, then shifted on the canvas."""
+    """Map view pixels → canvas pixels; turned, scaled and tilted about the view's centre, then shifted on the
+    canvas.
+    """
     zero, one = torch.zeros_like(angle), torch.ones_like(angle)
 
     def matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:

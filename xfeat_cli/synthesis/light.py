@@ -91,7 +91,9 @@ def _noise(generator: Generator, images: Tensor) -> Tensor:
 
 
 def _blur(generator: Generator, images: Tensor, sigma: Tensor) -> Tensor:
-    """Return Gaussian blur with sigma (B, 1, 1, 1) px along x, and up to twice less or more along y, as motion has it."""
+    """Return Gaussian blur with sigma (B, 1, 1, 1) px along x, and up to twice less or more along y, as motion
+    has it.
+    """
     count = len(images)
     reach = 5
     offset = torch.arange(-reach, reach + 1, device=images.device).float()

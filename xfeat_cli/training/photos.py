@@ -67,7 +67,9 @@ class Kept:
 
 
 def read_kept(files: Sequence[ImageFile], longest: int, report: Callable[[str], None]) -> dict[str, Kept]:
-    """Return photographs by name, longest side at most `longest`; what cannot be used goes to `report`, one line each."""
+    """Return photographs by name, longest side at most `longest`; what cannot be used goes to `report`, one
+    line each.
+    """
 
     def read(file: ImageFile) -> Kept | str:
         try:
@@ -157,7 +159,9 @@ def _cut(generator: Generator, photos: Sequence[Tensor], canvas: tuple[int, int]
 
 
 def scale_range(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float]:
-    """Return least and largest px of a photograph of (height, width) that a px of a part of it, as `target`, may show."""
+    """Return least and largest px of a photograph of (height, width) that a px of a part of it, as `target`,
+    may show.
+    """
     largest = min(size[0] / target[0], size[1] / target[1])
     return min(largest, max(1 / _ENLARGEMENT, largest / 4)), largest
 

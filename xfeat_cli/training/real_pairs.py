@@ -99,7 +99,9 @@ def _draw(
 
 
 def _windows(generator: Generator, photos: tuple[Tensor, Tensor], points: Tensor, view: tuple[int, int]) -> Tensor:
-    """Return windows (K, 2, 4) of both photographs around one of their points (M, 2, 2) each: left, top, columns, rows."""
+    """Return windows (K, 2, 4) of both photographs around one of their points (M, 2, 2) each: left, top,
+    columns, rows.
+    """
     anchors = points[torch.randint(len(points), (_WINDOWS,), generator=generator, device=generator.device).cpu()]
     zoom = uniform(generator, _WINDOWS, low=0.0, high=1.0).cpu()
     own_zoom = _OWN_ZOOM * uniform(generator, 2, _WINDOWS).cpu()

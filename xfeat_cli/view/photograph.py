@@ -70,7 +70,9 @@ def blank_photograph(name: str, size: tuple[int, int], longest: int) -> Photogra
 
 
 def _reduced_by_pillow(data: bytes, longest: int) -> tuple[Picture, tuple[int, int]] | None:
-    """Return pixels of an 8-bit image and its stored size; None for what needs the full decoder. JPEGs decode reduced."""
+    """Return pixels of an 8-bit image and its stored size; None for what needs the full decoder. JPEGs decode
+    reduced.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
             size = image.size
@@ -83,7 +85,9 @@ def _reduced_by_pillow(data: bytes, longest: int) -> tuple[Picture, tuple[int, i
 
 
 def _as_rgb(pixels: npt.NDArray) -> Picture:
-    """Return what `decode` returns, as (H, W, 3) uint8 RGB; its 16-bit colours come from OpenCV, which has blue first."""
+    """Return what `decode` returns, as (H, W, 3) uint8 RGB; its 16-bit colours come from OpenCV, which has blue
+    first.
+    """
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)[..., ::-1] if pixels.ndim == 3 else (pixels >> 8).astype(np.uint8)
     return np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
