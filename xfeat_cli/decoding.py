@@ -71,7 +71,7 @@ class Decoded:
 
 
 def decode_reduced(data: bytes, path: Path, longest: int = 0) -> Decoded:
-    """As `decode`, but a JPEG or a raw file comes reduced where it is at least twice as long as `longest` px.
+    """Behave as `decode`, but a JPEG or a raw file comes reduced where it is at least twice as long as `longest` px.
 
     longest: 0 = as it is. The stored frame of a HEIC image is the one that its container describes, already turned as
     that asks; of a raw file, the sensor's.

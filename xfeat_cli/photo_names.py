@@ -147,7 +147,7 @@ def _mask_folders(names: Sequence[str]) -> Iterator[str]:
 
 
 def natural_key(name: str) -> tuple[object, ...]:
-    """Sorts names folder by folder, and numbers in them by their value: frame_2 before frame_10."""
+    """Sort names folder by folder, and numbers in them by their value: frame_2 before frame_10."""
     folder, _, file = name.rpartition("/")
     return tuple(map(_natural, folder.split("/"))) if folder else (), _natural(file), name
 
@@ -194,7 +194,7 @@ class KnownNames:
                     yield Path(os.path.relpath(real, self._folder)).as_posix()
 
     def _without_prefix(self, path: PurePosixPath) -> Iterator[str]:
-        """Without the last parts of the folder, where the name begins with them."""
+        """Return a name without the last parts of the folder, where the name begins with them."""
         folder = PurePosixPath(Path(self._folder).as_posix()).parts if self._folder else ()
         for count in range(1, len(path.parts)):
             if folder[-count:] == path.parts[:count]:

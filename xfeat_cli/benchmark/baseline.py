@@ -70,7 +70,7 @@ class Baseline:
         return reference.refine(self._run_refiner, features0, features1, matches)
 
     def extract(self, images: Iterable[ImageFile], resize: int, output: Path) -> None:
-        """Sparse features of photographs, one after another, into a new file."""
+        """Write sparse features of photographs, one after another, into a new file."""
         output.unlink(missing_ok=True)
         for image in images:
             read = cv2.imread(str(image.path))
@@ -91,7 +91,7 @@ class Baseline:
                 group.create_dataset("image_size", data=np.array(features.image_size))
 
     def match_pairs(self, pairs: Iterable[tuple[str, str]], features: Path, output: Path) -> None:
-        """Matches of pairs, one after another, each reading its two images, into a new file."""
+        """Write matches of pairs, one after another, each reading its two images, into a new file."""
         output.unlink(missing_ok=True)
         for pair in pairs:
             with h5py.File(features, "r", libver="latest") as h5:

@@ -23,7 +23,7 @@ _LEAST_RANGE = math.log10(4)
 
 
 def save_growth_chart(report: GrowthReport, path: Path) -> None:
-    """A column for each curve, with measured points and fitted exponents. Raises UsageError if not writable."""
+    """Draw a column for each curve, with measured points and fitted exponents. Raises UsageError if not writable."""
     image = blank(max(2, len(report.curves)) * _WIDTH, _TITLE + 2 * _HEIGHT)
     write(image, f"{report.machine['device']}, {report.machine['precision']}", 12, 28)
     for column, curve in enumerate(report.curves):

@@ -88,7 +88,7 @@ def network_gflop(height: int, width: int) -> float:
 
 
 def semi_dense_gflop(height: int, width: int) -> float:
-    """As `network_gflop`, for the two scaled images of a semi-dense pass."""
+    """Behave as `network_gflop`, for the two scaled images of a semi-dense pass."""
     return sum(network_gflop(*size) for size in semi_dense_sizes((height, width)))
 
 

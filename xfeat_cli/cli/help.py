@@ -99,7 +99,7 @@ def _usage(command: Any, ctx: Any, width: int) -> list[str]:
 
 
 def _prose(text: str, width: int) -> Iterator[str]:
-    """Paragraphs, wrapped; indented ones as they are, without blank lines between two of them."""
+    """Yield paragraphs, wrapped; indented ones as they are, without blank lines between two of them."""
     before = None
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
         indented = paragraph.startswith(" ")

@@ -50,7 +50,7 @@ def transfer(points: FloatArray, homography: FloatArray) -> FloatArray:
 
 
 def matching_accuracy(points: Points, homography: FloatArray) -> dict[float, float]:
-    """For each of ACCURACIES_PX the share of matches within it, 0 without matches."""
+    """Return, for each of ACCURACIES_PX, the share of matches within it, 0 without matches."""
     if not len(points[0]):
         return dict.fromkeys(ACCURACIES_PX, 0.0)
     errors = np.linalg.norm(transfer(points[0], homography) - points[1], axis=1)

@@ -1,4 +1,5 @@
-"""How far keypoints move when a photograph is mirrored, turned or shifted: a check of the weights' own coordinates.
+"""Measure how far keypoints move when a photograph is mirrored, turned or shifted: a check of the weights' own
+coordinates.
 
 A change here moves whole pixels, so the photograph's content stays exactly what it was, and keypoints found on the
 changed photograph can be brought back without any error. A detector whose coordinates mean what they say finds them
@@ -129,7 +130,7 @@ _Places = tuple[FloatArray, FloatArray]
 
 
 def places(detect: Callable[[FloatArray], FloatArray], gray: FloatArray) -> dict[str, _Places]:
-    """For each of CHANGES, the keypoints that `detect` finds in a photograph (H, W) and in the changed one.
+    """Return, for each of CHANGES, the keypoints that `detect` finds in a photograph (H, W) and in the changed one.
 
     Of the former, (N, 2), those that the changed photograph still shows; the latter, (M, 2), brought back.
     """

@@ -39,7 +39,7 @@ def match_sift(features0: Features, features1: Features) -> np.ndarray:
 
 
 def orb(photo: Photo, top_k: int) -> Features:
-    """As `sift`; descriptors (N, 32) hold bytes."""
+    """Behave as `sift`; descriptors (N, 32) hold bytes."""
     keypoints, descriptors = _opencv.ORB_create(nfeatures=top_k).detectAndCompute(_eight_bits(photo), None)
     return _features(photo, keypoints, np.zeros((0, 32), np.float32) if descriptors is None else descriptors, top_k)
 

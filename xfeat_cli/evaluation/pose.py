@@ -1,4 +1,4 @@
-"""Relative-pose accuracy of matches against known cameras, by poselib's RANSAC over several seeds.
+"""Measure relative-pose accuracy of matches against known cameras, by poselib's RANSAC over several seeds.
 
 The error of a pair is the larger of the angle between the rotations and the angle between the translation directions;
 180° where no pose can be estimated. AUC@t is the area under the recall curve of that error up to t degrees.

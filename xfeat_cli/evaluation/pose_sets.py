@@ -131,7 +131,7 @@ def _centred(k: Any, rotation: Any, translation: Any) -> Camera:
 
 
 def _scannet_pose(path: Path) -> tuple[Any, Any]:
-    """Return world to camera."""
+    """Return the rotation and translation from world to camera."""
     try:
         pose = np.linalg.inv(np.array(path.read_text(encoding="utf-8").split(), float).reshape(4, 4))
     except OSError as error:

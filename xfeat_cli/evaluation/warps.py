@@ -138,6 +138,6 @@ def _errors(pair: Pairs, points0: FloatArray, points1: FloatArray) -> tuple[Floa
 
 
 def _distances_to_nearest(pair: Pairs, keypoints0: FloatArray, keypoints1: FloatArray) -> FloatArray:
-    """For each keypoint of image 1 that image 0 shows, the distance to image 0's nearest keypoint."""
+    """Return, for each keypoint of image 1 that image 0 shows, the distance to image 0's nearest keypoint."""
     places, seen = _true_places(pair, keypoints1)
     return nearest_distances(places[seen], keypoints0)

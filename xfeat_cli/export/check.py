@@ -84,7 +84,7 @@ def tolerance(config: ExportConfig) -> Tolerance:
 
 
 def least_cosine(config: ExportConfig, runtime: Runtime) -> float:
-    """Of a match: what is asked for, or what suits the weights."""
+    """Return the least cosine of a match: what is asked for, or what suits the weights."""
     return runtime.info.min_cossim if config.min_cossim is None else config.min_cossim
 
 
@@ -160,7 +160,9 @@ def _of_offsets(name: str, run: Run, runtime: Runtime) -> Agreement:
 
 
 def _descriptors(count0: int, count1: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Of two images: the second's are the first's with noise, as far as they go, in another order."""
+    """Return the descriptors of two images: the second's are the first's with noise, as far as they go, in
+    another order.
+    """
     generator = np.random.default_rng(seed)
     one = generator.normal(size=(count0, DESCRIPTOR_DIM)).astype(np.float32)
     two = one[np.arange(count1) % count0] + generator.normal(0, 0.7, (count1, DESCRIPTOR_DIM))

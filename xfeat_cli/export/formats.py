@@ -67,7 +67,9 @@ def _save_torchscript(graph: nn.Module, examples: Mapping[str, Tensor], path: Pa
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """TorchScript's: of the tracer, about sizes that it follows all the same, and that new programs use another way."""
+    """Silence TorchScript's warnings: those of the tracer, about sizes that it follows all the same, and that
+    new programs use another way.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -196,7 +196,7 @@ def _rows(values: Tensor, index: Tensor) -> Tensor:
 
 
 def _sampled(features: Tensor, points: Tensor) -> Tensor:
-    """As `model.decode` samples descriptors: bicubic, of the normalised map, normalised again."""
+    """Behave as `model.decode` samples descriptors: bicubic, of the normalised map, normalised again."""
     height, width = features.shape[2], features.shape[3]
     x = pixel_to_grid(pixel_to_cell(points[..., 0], CELL), width)
     y = pixel_to_grid(pixel_to_cell(points[..., 1], CELL), height)

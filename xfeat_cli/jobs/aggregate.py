@@ -201,7 +201,7 @@ def _put_pair(
 
 
 def _size(images: KeypointsReader, name: str) -> tuple[int, int]:
-    """Of an image; unknown where its entry is damaged."""
+    """Return the size of an image; it is unknown where its entry is damaged."""
     try:
         return images.image_size(name)
     except StoreError as error:

@@ -21,7 +21,9 @@ def of_options(reader: FeaturesReader | KeypointsReader | MatchesReader) -> str:
 
 
 def of_image(reader: FeaturesReader, name: str) -> str:
-    """Of what an image was, and how it was turned, when its features were made; empty for features of other tools."""
+    """Return the digest of what an image was, and how it was turned, when its features were made; empty for
+    features of other tools.
+    """
     attributes = reader.entry_attributes(name)
     digest, orientation = attributes.get("image_digest", ""), attributes.get("orientation", 1)
     return f"{digest}" if orientation == 1 else f"{digest} {orientation}"

@@ -214,7 +214,7 @@ def _look(frame: VideoFrame, xfeat: XFeat) -> Look:
 
 
 def _thinned(chosen: list[_Choice], most: int | None) -> list[_Choice]:
-    """At most so many, evenly from the first to the last."""
+    """Return at most so many, evenly from the first to the last."""
     if most is None or len(chosen) <= most:
         return chosen
     return [chosen[place] for place in np.linspace(0, len(chosen) - 1, most).round().astype(int)]

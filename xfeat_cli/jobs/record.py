@@ -32,7 +32,7 @@ class FileState:
 
     @staticmethod
     def of(path: Path) -> FileState:
-        """Of a file as it is. Raises OSError."""
+        """Return the digest of a file as it is. Raises OSError."""
         stat = path.stat()
         return FileState(stat.st_size, stat.st_mtime_ns, _digest(path))
 

@@ -203,7 +203,9 @@ class _Gathering:
         return sorted(names)
 
     def _image_files(self) -> dict[str, Path]:
-        """By name, the photographs; all of the folder where features say what belongs to it, else the known ones."""
+        """Return, by name, the photographs; all of the folder where features say what belongs to it, else the
+        known ones.
+        """
         if self.images is None:
             return {}
         if self.keypoints is not None or not self._names:

@@ -83,7 +83,7 @@ class TurnFinder:
         self._pooled = np.zeros((0, 0), np.float32)
 
     def find(self, settled: set[str]) -> dict[str, int]:
-        """By how many quarters clockwise, 1 to 3, to turn which images further than they are.
+        """Return by how many quarters clockwise, 1 to 3, to turn which images further than they are.
 
         settled: images that should rather stay as they are. Raises StoreError.
         """
@@ -125,7 +125,7 @@ class TurnFinder:
         self._pooled = np.stack([self._pooling.pool(self._sketch(i).descriptors.numpy()) for i in range(count)])
 
     def _apart(self) -> Iterator[int]:
-        """Of each group but the largest, some images from its first to its last."""
+        """Return some images of each group but the largest, images from its first to its last."""
         for group in self._turns.groups()[1:]:
             yield from group[:: -(-len(group) // _ASKED_OF_A_GROUP)]
 

@@ -32,7 +32,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """auto → fp16 on CUDA, fp32 elsewhere. Raises UsageError for a precision the device does not run."""
+    """Map auto → fp16 on CUDA, fp32 elsewhere. Raises UsageError for a precision the device does not run."""
     if precision is Precision.AUTO:
         return Precision.FP16 if device.type == "cuda" else Precision.FP32
     if precision is Precision.FP16 and device.type == "cpu":

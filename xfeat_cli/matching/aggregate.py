@@ -49,7 +49,7 @@ def merge_points(points: FloatArray, scores: FloatArray, radius: float) -> Merge
 
 
 def assign(keypoints: FloatArray, points: FloatArray, radius: float) -> IntArray:
-    """For each point (N, 2) the index (N,) of the nearest keypoint (K, 2) within `radius` px, −1 = none."""
+    """Return, for each point (N, 2), the index (N,) of the nearest keypoint (K, 2) within `radius` px, −1 = none."""
     return _nearest(keypoints.astype(np.float64), points.astype(np.float64), radius).astype(np.int32)
 
 
@@ -111,7 +111,7 @@ def _unsuppressed(neighbours: Int64Array) -> npt.NDArray[np.bool_]:
 
 
 def _nearest(centres: Float64Array, points: Float64Array, radius: float) -> Int64Array:
-    """For each point the nearest centre within `radius`, −1 = none."""
+    """Return, for each point, the nearest centre within `radius`, −1 = none."""
     numbers = _bin(centres, radius)
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]

@@ -54,7 +54,7 @@ def mutual_nearest(
 
 
 def nearest_of_pairs(pairs: Sequence[tuple[Tensor, Tensor]], min_cossim: float, ratio: float) -> list[Matches]:
-    """As `mutual_nearest`, for pairs of normalised descriptors (N0, D), (N1, D) on one device.
+    """Behave as `mutual_nearest`, for pairs of normalised descriptors (N0, D), (N1, D) on one device.
 
     On a GPU, neighbours in the list whose shapes are equal run together. On a CPU as many pairs run at once as torch
     has threads, each on one of them.
@@ -143,7 +143,9 @@ def _search_batch(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor,
 
 
 def _search_on_cpu(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As `_search_batch`, for one pair of (N0, D) and (N1, D): in tiles, and numpy's argmax is ten times torch's."""
+    """Behave as `_search_batch`, for one pair of (N0, D) and (N1, D): in tiles, and numpy's argmax is ten times
+    torch's.
+    """
     count, columns = len(d0), len(d1)
     tile = torch.empty(min(count, _TILE_ROWS) * min(columns, _TILE_COLUMNS), dtype=d0.dtype)
     best, second = torch.full((count,), -torch.inf), torch.full((count,), -torch.inf)

@@ -56,7 +56,7 @@ Milliseconds = dict[str, float]
 
 
 def choose(weights: Weights, device: torch.device, precision: Precision, backend: Backend) -> Way:
-    """`auto` → what is fastest on a CPU, fp16 in torch on CUDA. Raises UsageError for what the device does not run.
+    """Map `auto` → what is fastest on a CPU, fp16 in torch on CUDA. Raises UsageError for what the device does not run.
 
     Where several ways are open and nothing is known of this machine, they are measured, in a few seconds, with the
     weights at hand. Where the cache folder cannot be written, so that the next run would measure anew and perhaps

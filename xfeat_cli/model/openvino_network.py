@@ -43,7 +43,7 @@ _SHAPES_KEPT = 4
 
 _FEATURES, _KEYPOINTS, _RELIABILITY = _HEADS = ("features", "keypoints", "reliability")
 _BLOCKS = "keypoints of blocks"
-"""As `heatmap.head_of_blocks` gives them."""
+"""Behave as `heatmap.head_of_blocks` gives them."""
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -114,21 +114,21 @@ class OpenVinoNetwork:
         self._graphs = Graphs(compiled)
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.heads`, float32, channels last in memory."""
+        """Behave as `Runtime.heads`, float32, channels last in memory."""
         features, logits, reliability = self._run(image, _FEATURES, _KEYPOINTS, _RELIABILITY)
         return features, logits, reliability
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Runtime.cells`, float32, channels last in memory."""
+        """Behave as `Runtime.cells`, float32, channels last in memory."""
         features, reliability = self._run(image, _FEATURES, _RELIABILITY)
         return features, reliability
 
     def keypoint_logits(self, image: Tensor) -> Tensor:
-        """As `TorchNetwork.keypoint_logits`, float32, channels last in memory."""
+        """Behave as `TorchNetwork.keypoint_logits`, float32, channels last in memory."""
         return self._run(image, _KEYPOINTS)[0]
 
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.sparse_heads`, float32; descriptors and reliability are channels last in memory."""
+        """Behave as `Runtime.sparse_heads`, float32; descriptors and reliability are channels last in memory."""
         if grids < 4:
             features, logits, reliability = self.heads(image)
             first = heatmap.from_logits(logits)
@@ -201,7 +201,9 @@ def _model(
     shape: tuple[int, ...] | None,
     with_ends: bool,
 ) -> Any:
-    """For images of one shape or any: the named heads, channels last. Without `ends`, what goes into them instead."""
+    """Build, for images of one shape or any, the named heads, channels last. Without `ends`, what goes into
+    them instead.
+    """
     openvino = library()
     ops = openvino.opset13
     image = ops.parameter(list(shape or (-1, 1, -1, -1)), np.float32)

@@ -96,7 +96,7 @@ def _find_on_cpu(
 
 
 def _locate_on_cpu(heat: Array, index: Array) -> tuple[Array, Array]:
-    """As `locate`, for one image: positions (K, 2), and whether a peak is the first of equal neighbours (K,)."""
+    """Behave as `locate`, for one image: positions (K, 2), and whether a peak is the first of equal neighbours (K,)."""
     height, width = heat.shape
     y, x = np.divmod(index, width)
     # A peak is a column, so that sums over its neighbours run along rows. What lies outside is seen to below.

@@ -93,7 +93,7 @@ def match(features0: Features, features1: Features, min_cossim: float) -> Matche
 def refine(
     refiner: Callable[[Tensor, Tensor], Tensor], features0: Features, features1: Features, matches: Matches
 ) -> PointMatches:
-    """XFeat*: move the first image's points by a soft-argmax minus 4, keep confidence above 0.25."""
+    """Refine as XFeat* does: move the first image's points by a soft-argmax minus 4, keep confidence above 0.25."""
     assert features0.scales is not None
     first, second = matches.indices.T
     logits = refiner(

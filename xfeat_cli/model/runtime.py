@@ -43,7 +43,7 @@ def _network(weights: Weights, device: torch.device, way: Way) -> NetworkRunner:
 
 
 def _digest(weights: Weights) -> bytes:
-    """Of what the weights hold, not of where they come from."""
+    """Return the digest of what the weights hold, not of where they come from."""
     digest = hashlib.blake2b()
     for name, tensor in sorted(weights.state.items()):
         digest.update(name.encode() + repr((tensor.dtype, tensor.shape)).encode())

@@ -28,13 +28,13 @@ class TorchNetwork:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.heads`."""
+        """Behave as `Runtime.heads`."""
         image = self._as_input(image)
         features, reliability = self._describe(image)
         return features, self._network.keypoint_head(_unshuffled(image)), reliability
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Runtime.cells`."""
+        """Behave as `Runtime.cells`."""
         return self._describe(self._as_input(image))
 
     def keypoint_logits(self, image: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class TorchNetwork:
         return self._network.keypoint_head(_unshuffled(self._as_input(image)))
 
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.sparse_heads`."""
+        """Behave as `Runtime.sparse_heads`."""
         if grids < 4:
             features, logits, reliability = self.heads(image)
             first = heatmap.from_logits(logits)

@@ -112,7 +112,7 @@ def checked_network(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str
 
 
 def checked_matcher(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """As `checked_network`, of LighterGlue, under kornia's names."""
+    """Behave as `checked_network`, of LighterGlue, under kornia's names."""
     state = rename({str(name): tensor for name, tensor in tensors.items()})
     return _as_expected(path, state, expected_shapes(), "LighterGlue")
 

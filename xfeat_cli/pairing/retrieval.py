@@ -158,7 +158,7 @@ def _some(descriptors: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def _words(descriptors: Float32Array, rng: np.random.Generator) -> Float32Array:
-    """At most WORDS directions (W, D) around which unit descriptors (N, D) gather (k-means by cosine)."""
+    """Return at most WORDS directions (W, D) around which unit descriptors (N, D) gather (k-means by cosine)."""
     words = descriptors[rng.choice(len(descriptors), min(WORDS, len(descriptors)), replace=False)]
     for _ in range(_ROUNDS):
         sums = _sums(descriptors, (descriptors @ words.T).argmax(axis=1), len(words))

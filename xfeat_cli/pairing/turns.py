@@ -40,7 +40,7 @@ class Turns:
         return sorted((sorted(members) for members in self._members.values()), key=lambda g: (-len(g), g[0]))
 
     def quarters(self, settled: Container[int] = ()) -> list[int]:
-        """By how many quarters each image is to be turned so that all of its group stand alike.
+        """Return by how many quarters each image is to be turned so that all of its group stand alike.
 
         Within a group as many as possible of the images `settled` stay as they are, then as many images as possible,
         then the first.

@@ -99,7 +99,7 @@ def _registered(
 def _coarse_to_fine(
     template: Pyramid, target: Pyramid, points: FloatArray, start: FloatArray, affines: FloatArray
 ) -> Registered:
-    """As `register`, from the coarsest levels to the finest; in stored pixels."""
+    """Behave as `register`, from the coarsest levels to the finest; in stored pixels."""
     levels = max(len(template.levels), len(target.levels))
     for level in reversed(range(levels)):
         here, there = min(level, len(template.levels) - 1), min(level, len(target.levels) - 1)

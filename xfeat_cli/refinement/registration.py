@@ -94,7 +94,7 @@ def _reach_inside(size: IndexArray, points: FloatArray, affines: FloatArray) -> 
 def _register_chunk(
     template: FloatArray, target: npt.NDArray[np.uint16], points: FloatArray, start: FloatArray, affines: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """As `register`, of windows that lie inside: points, correlation, covariance."""
+    """Behave as `register`, of windows that lie inside: points, correlation, covariance."""
     whole = np.rint(points).astype(np.intp)
     steps = np.arange(-RADIUS, RADIUS + 1, dtype=np.float32)
     dx, dy = ((whole - points).astype(np.float32)[:, axis : axis + 1] + steps for axis in (0, 1))

@@ -73,7 +73,7 @@ class _Matrix(NamedTuple):
         return _Matrix(self.yy / determinant, -self.xy / determinant, -self.yx / determinant, self.xx / determinant)
 
     def least_eigenvalue(self) -> FloatArray:
-        """Of symmetric matrices."""
+        """Return the least eigenvalue of symmetric matrices."""
         half = (self.xx + self.yy) / 2
         return half - np.sqrt(np.maximum(half**2 - (self.xx * self.yy - self.xy * self.yx), 0))
 

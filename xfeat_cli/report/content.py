@@ -112,7 +112,7 @@ def build_content(inputs: Inputs) -> Content:
 
 
 def _writable(value: Any) -> Any:
-    """The same with infinities and what is not a number as words, which JSON has no numbers for."""
+    """Return the same with infinities and what is not a number as words, which JSON has no numbers for."""
     if isinstance(value, dict):
         return {str(key): _writable(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

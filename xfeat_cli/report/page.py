@@ -60,7 +60,7 @@ class PageFolder:
             (folder / part).mkdir(parents=True, exist_ok=True)
 
     def put_keypoints(self, row: int, size: tuple[int, int], seen: FloatArray, others: FloatArray) -> None:
-        """Keypoints (N, 2) of a photograph, stored-image pixels: those that are 3-D points, and the others."""
+        """Put keypoints (N, 2) of a photograph, stored-image pixels: those that are 3-D points, and the others."""
         entry = {"seen": _places(seen, size), "others": _places(others, size)}
         self._keypoints.setdefault(row // KEYPOINTS_IN_A_FILE, {})[str(row)] = entry
         self._flush(self._keypoints, "keypoints", keep=1)
@@ -68,7 +68,7 @@ class PageFolder:
     def put_matches(
         self, pair: int, points: Sequence[FloatArray], sizes: Sequence[tuple[int, int]], inlier: npt.NDArray[np.bool_]
     ) -> None:
-        """Matches of a pair by its row: points (M, 2) of both images, stored-image pixels; inlier: (M,)."""
+        """Put matches of a pair by its row: points (M, 2) of both images, stored-image pixels; inlier: (M,)."""
         entry = {
             kind: [_places(ends[keep], size) for ends, size in zip(points, sizes, strict=True)]
             for kind, keep in (("verified", inlier), ("rejected", ~inlier))
@@ -77,7 +77,7 @@ class PageFolder:
         self._flush(self._matches, "matches", keep=1)
 
     def put_model(self, number: int, model: SparseModel, rows: Mapping[str, int], turn: npt.NDArray, most: int) -> None:
-        """Points, at most `most`, those of long tracks first, and cameras of a model, turned by `turn` (3, 3)."""
+        """Put points, at most `most`, those of long tracks first, and cameras of a model, turned by `turn` (3, 3)."""
         chosen = np.arange(len(model.points))
         if len(chosen) > most:
             rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ class PageFolder:
         self._write_page(data)
 
     def mark_drawn(self, pairs: Iterable[int]) -> None:
-        """Which pairs, by row, have their matches on the page."""
+        """Note which pairs, by row, have their matches on the page."""
         self._drawn = sorted(pairs)
 
     _drawn: Sequence[int] = ()

@@ -118,7 +118,7 @@ def _why(key: tuple[Any, ...], count: int) -> str:
 
 
 def _focal_px(group: CameraGroup, metadata: Mapping[str, Metadata], images: Path) -> float | None:
-    """In pixels of the stored image, from the first image that tells it."""
+    """Return the focal length in pixels of the stored image, from the first image that tells it."""
     for name in group.names:
         if (focal := focal_px(metadata[name], images / name, group.size)) is not None:
             return focal

@@ -83,7 +83,7 @@ class JournaledFile(io.RawIOBase):
 
     @classmethod
     def open_read_only(cls, path: Path) -> JournaledFile:
-        """As `open`, but the journal is applied in memory only and neither file is touched."""
+        """Behave as `open`, but the journal is applied in memory only and neither file is touched."""
         committed, pieces = _read_journal(path)
         fd = _open(path, os.O_RDONLY)
         size = os.fstat(fd).st_size

@@ -328,7 +328,7 @@ class KeypointsReader(_ImagesReader):
         return self
 
     def load(self, name: str) -> Features:
-        """As `FeaturesReader.load`, with descriptors (N, 0) and no scales."""
+        """Behave as `FeaturesReader.load`, with descriptors (N, 0) and no scales."""
         keypoints, scores, size = self._keypoints(name)
         return Features(keypoints, scores, np.zeros((len(keypoints), 0), np.float32), size)
 

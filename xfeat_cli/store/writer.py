@@ -280,7 +280,7 @@ class Store:
 
 
 def _set_attributes(item: Any, values: Mapping[str, Attribute]) -> None:
-    """As `attrs.update` of a new group or dataset, which would ask HDF5 much more, twice as long in all."""
+    """Behave as `attrs.update` of a new group or dataset, which would ask HDF5 much more, twice as long in all."""
     for key, value in values.items():
         array = np.array(value, _TEXT if isinstance(value, str) else None)
         h5py.h5a.create(item, key.encode(), _type(array.dtype), _SCALAR).write(array)

@@ -67,7 +67,9 @@ def joined(one: Correspondences, other: Correspondences) -> Correspondences:
 def choose_correspondences(
     generator: Generator, probabilities1: Tensor, to0: Tensor, visible: Tensor, count: int
 ) -> Correspondences:
-    """At most one point in a cell of image 1, likelier where a keypoint is likely: probabilities (B, 65, h, w)."""
+    """Choose at most one point in a cell of image 1, likelier where a keypoint is likely: probabilities (B, 65,
+    h, w).
+    """
     batch, _, rows, columns = probabilities1.shape
     likely = probabilities1[:, :-1].flatten(2).clamp_min(1e-6).log()
     gumbel = -torch.rand(likely.shape, generator=generator, device=generator.device).clamp(1e-6, 1 - 1e-6).log()
@@ -120,8 +122,9 @@ def descriptor_loss(features0: Tensor, features1: Tensor, chosen: Correspondence
 
 
 def _weights(valid: Tensor) -> Tensor:
-    """Of correspondences (B, N), so that those of a pair weigh the same, all pairs that have any weigh the same, and
-    all together weigh 1."""
+    """Return weights of correspondences (B, N), so that those of a pair weigh the same, all pairs that have any
+    weigh the same, and all together weigh 1.
+    """
     each = valid / valid.sum(1, keepdim=True).clamp_min(1)
     return each / valid.any(1).sum().clamp_min(1)
 
@@ -151,7 +154,7 @@ class CellMatches:
 def match_cells(
     generator: Generator, to0: Tensor, visible: Tensor, size: tuple[int, int], count: int, labels: Labels
 ) -> CellMatches:
-    """For cells of image 1, about `count` an image, a cell of image 0 near the point that they show."""
+    """Choose, for cells of image 1, about `count` an image, a cell of image 0 near the point that they show."""
     rows, columns = size
     cell = torch.arange(rows * columns, device=to0.device)
     first_x, first_y = cell % columns * CELL, cell // columns * CELL

@@ -22,7 +22,7 @@ _ROUNDS = 3
 def training_precision(
     precision: Precision, device: torch.device, size: tuple[int, int], before: str | None
 ) -> Precision:
-    """auto → bf16 on a GPU that has it, and on a CPU where a step in it is faster than in fp32, which is measured.
+    """Map auto → bf16 on a GPU that has it, and on a CPU where a step in it is faster than in fp32, which is measured.
 
     size: (width, height) px of the training images. before: that of the run which goes on, whose choice stays.
     Raises UsageError for fp16.

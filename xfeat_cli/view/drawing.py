@@ -90,19 +90,19 @@ def colour_bar(width: int, low: str, high: str, scheme: int = cv2.COLORMAP_VIRID
 
 
 def circle(picture: Picture, place: FloatArray, radius: float, colour: Sequence[int], thickness: int = 1) -> None:
-    """A circle at a sub-pixel place (2,), in place; filled when thickness is negative."""
+    """Draw a circle at a sub-pixel place (2,), in place; filled when thickness is negative."""
     centre = tuple(round(float(value) * (1 << _SHIFT)) for value in place)
     cv2.circle(picture, centre, int(radius * (1 << _SHIFT)), tuple(map(int, colour)), thickness, cv2.LINE_AA, _SHIFT)
 
 
 def line(picture: Picture, start: FloatArray, end: FloatArray, colour: Sequence[int], thickness: int = 1) -> None:
-    """A line between sub-pixel places, in place."""
+    """Draw a line between sub-pixel places, in place."""
     first, second = (tuple(round(float(v) * (1 << _SHIFT)) for v in place) for place in (start, end))
     cv2.line(picture, first, second, tuple(map(int, colour)), thickness, cv2.LINE_AA, _SHIFT)
 
 
 def dashed(picture: Picture, start: FloatArray, end: FloatArray, colour: Sequence[int], dash: float = 7.0) -> None:
-    """A dashed line, in place."""
+    """Draw a dashed line, in place."""
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     length = float(np.linalg.norm(end - start))
     steps = np.arange(0, length, 2 * dash)
@@ -112,7 +112,7 @@ def dashed(picture: Picture, start: FloatArray, end: FloatArray, colour: Sequenc
 
 
 def cross(picture: Picture, place: FloatArray, radius: float, colour: Sequence[int]) -> None:
-    """A small ×, in place."""
+    """Draw a small ×, in place."""
     place = np.asarray(place, np.float64)
     for slope in (1, -1):
         arm = np.array([radius, slope * radius])

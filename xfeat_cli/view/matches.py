@@ -95,7 +95,7 @@ def _joined(left: Picture, right: Picture, across: bool) -> tuple[Picture, Float
 
 
 def _spread(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """At most `most` of the rows, evenly spread."""
+    """Return at most `most` of the rows, evenly spread."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(int)]

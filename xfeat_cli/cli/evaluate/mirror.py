@@ -44,7 +44,7 @@ def mirror(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """How far keypoints move when a photograph is mirrored, turned by quarters and shifted by whole pixels.
+    """Measure how far keypoints move when a photograph is mirrored, turned by quarters and shifted by whole pixels.
 
     Nothing is resampled, so keypoints should stay where they are: a shift is a bias of the weights, which stays hidden
     between upright photographs of one scale. Refined semi-dense matches are checked on the shifted photographs.

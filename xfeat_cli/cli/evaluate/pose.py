@@ -30,7 +30,7 @@ def pose(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Relative-pose AUC at 0.25 to 20 degrees, and the share of matches near their epipolar line.
+    """Measure relative-pose AUC at 0.25 to 20 degrees, and the share of matches near their epipolar line.
 
     Example: xfeat eval pose scene/cameras.json scene/pairs.txt -f out.h5 -m matches.h5
     """

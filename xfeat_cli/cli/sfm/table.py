@@ -14,7 +14,7 @@ _SHOWN_REASONS = 3
 
 
 def print_table(summary: SfmSummary, waited_seconds: float | None = None) -> None:
-    """Stages, their times and results, the model and what was left out, on stderr.
+    """Print stages, their times and results, the model and what was left out, on stderr.
 
     waited_seconds: by the user; None: the stages alone.
     """
@@ -48,7 +48,7 @@ def print_table(summary: SfmSummary, waited_seconds: float | None = None) -> Non
 
 
 def _sentence(stage: StageSummary) -> str:
-    """What came out of a stage, in words; numbers that no case names stand with their own names."""
+    """Say what came out of a stage, in words; numbers that no case names stand with their own names."""
     match stage.result:
         case {"already_there": already_there} if stage.reused:
             return f"{already_there:,} already there"

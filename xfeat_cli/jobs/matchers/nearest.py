@@ -59,7 +59,7 @@ class _Loaded:
 
     @cached_property
     def bytes(self) -> int:
-        """In memory, the normalised descriptors on one device included."""
+        """Return the bytes in memory, the normalised descriptors on one device included."""
         descriptors = self.features.descriptors
         return descriptors.nbytes + descriptors.size * self.dtype.itemsize + self.features.keypoints.nbytes
 

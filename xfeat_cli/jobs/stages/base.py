@@ -145,7 +145,7 @@ class GrowingStage(Stage):
         """Do what is missing, or with `overwrite` everything. Raises ProvenanceError where that cannot be mixed."""
 
     def finish(self, work: Workspace, done: Any) -> Outcome:
-        """The outcome of the job. Raises XFeatError when the run cannot go on with it."""
+        """Return the outcome of the job. Raises XFeatError when the run cannot go on with it."""
         result = {self.counted: done.count, "done": done.done, "already_there": done.skipped}
         return Outcome(result, [reason for _, reason in done.failures], reused=done.done == 0)
 
