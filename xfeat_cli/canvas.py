@@ -15,7 +15,7 @@ INK, PALE, BLUE = (40, 40, 40), (200, 200, 200), (176, 114, 31)
 
 
 def blank(width: int, height: int) -> np.ndarray:
-    """A white image (height, width, 3)."""
+    """Return a white image (height, width, 3)."""
     return np.full((height, width, 3), 255, np.uint8)
 
 

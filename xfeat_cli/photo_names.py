@@ -72,7 +72,7 @@ class Found:
     masks: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
-        """A line for the user on each kind of what was left out."""
+        """Return a line for the user on each kind of what was left out."""
         by_kind = Counter(_UNREAD[os.path.splitext(name)[1].lower()] for name in self.unread)
         lines = [
             f"{count} {kind} file{'s are' if count > 1 else ' is'} not read here: {remedy}"
@@ -84,7 +84,9 @@ class Found:
 
 
 def walk(root: Path, skipped: Path | None = None) -> Found:
-    """The photographs in a folder and its folders, links followed once. skipped: a folder in there to leave out."""
+    """Return the photographs in a folder and its folders, links followed once. skipped: a folder in there to
+    leave out.
+    """
     found, seen = Found(), set()
     skipped_real = os.path.realpath(skipped) if skipped is not None else None
     for folder, subfolders, files in os.walk(root, followlinks=True):
@@ -127,7 +129,7 @@ def _leave_out_developed(found: Found) -> None:
 
 
 def _mask_folders(names: Sequence[str]) -> Iterator[str]:
-    """Folders called `masks` that hold nothing but masks, by name, of photographs beside them."""
+    """Yield folders called `masks` that hold nothing but masks, by name, of photographs beside them."""
     known = {*names, *(os.path.splitext(name)[0] for name in names)}
     folders: dict[str, list[str]] = {}
     for name in names:
@@ -171,7 +173,7 @@ class KnownNames:
             self._composed[key] = None if key in self._composed else name
 
     def find(self, spelling: str) -> str | None:
-        """The name that a spelling means, or None."""
+        """Return the name that a spelling means, or None."""
         if spelling in self._names:
             return spelling
         for candidate in self._candidates(spelling):

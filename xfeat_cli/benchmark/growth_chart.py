@@ -70,7 +70,7 @@ class _Axis:
         return round(self._first + share * (self._last - self._first))
 
     def ticks(self) -> list[float]:
-        """1, 2 and 5 times the powers of ten in range."""
+        """Return 1, 2 and 5 times the powers of ten in range."""
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
         every = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
         return [tick for tick in every if self._low <= math.log10(tick) <= self._high]

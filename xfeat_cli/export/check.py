@@ -89,7 +89,7 @@ def least_cosine(config: ExportConfig, runtime: Runtime) -> float:
 
 
 def picture(height: int, width: int, seed: int) -> FloatArray:
-    """A gray picture (H, W) in [0, 1] of many overlapping rectangles, slightly blurred, with a little noise."""
+    """Return a gray picture (H, W) in [0, 1] of many overlapping rectangles, slightly blurred, with a little noise."""
     generator = np.random.default_rng(seed)
     gray: FloatArray = np.full((height, width), 0.5, np.float32)
     for _ in range(height * width // 1500):
@@ -116,12 +116,12 @@ def _of_features(name: str, run: Run, xfeat: XFeat, allowed: Tolerance) -> Agree
 
 
 def _places(points: FloatArray, scales: Sequence[FloatArray]) -> torch.Tensor:
-    """Points (N, 2), and their scale if they have one: cells of two scales may lie in one place."""
+    """Return points (N, 2), and their scale if they have one: cells of two scales may lie in one place."""
     return torch.from_numpy(np.column_stack([points, *(100 * scale for scale in scales)]).astype(np.float32))
 
 
 def _shared(expected: Features, places: torch.Tensor, descriptors: FloatArray, near_px: float) -> tuple[float, float]:
-    """Share of the expected keypoints that are among the given, and the least cosine of their descriptors."""
+    """Return share of the expected keypoints that are among the given, and the least cosine of their descriptors."""
     wanted = _places(expected.keypoints, [] if expected.scales is None else [expected.scales])
     if not len(wanted) or not len(places):
         return float(len(wanted) == len(places)), 1.0

@@ -74,7 +74,7 @@ def _without_warnings() -> Iterator[None]:
 
 
 def runners(format: Format, path: Path) -> dict[str, Run]:
-    """What is installed here that runs a file, by name."""
+    """Return what is installed here that runs a file, by name."""
     if format is Format.TORCHSCRIPT:
         return {"torch": _by_torch(path)}
     found: dict[str, Run] = {}

@@ -142,7 +142,9 @@ def _forget(pair: Pair, store: Store) -> None:
 
 
 def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tuple[list[Pair], list[Pair]]:
-    """Which pairs are still to do, and which the store holds, either way round. Refuses those of changed features."""
+    """Return which pairs are still to do, and which the store holds, either way round. Refuses those of changed
+    features.
+    """
     stored = store.names()
     todo, done = [], []
     for pair in pairs:

@@ -166,7 +166,7 @@ def _pixels(size: tuple[int, int], resize: int) -> int:
 
 
 def _digests(features: KeypointsReader, pair: Pair) -> dict[str, str]:
-    """What the images were when their features were made; empty for features of other tools."""
+    """Return what the images were when their features were made; empty for features of other tools."""
     return {f"digest{i}": str(features.entry_attributes(name).get("image_digest", "")) for i, name in enumerate(pair)}
 
 

@@ -26,12 +26,12 @@ _PROVIDERS = {
 
 
 def is_installed() -> bool:
-    """Whether onnxruntime, and what writes its models, can be imported; they are not."""
+    """Return whether onnxruntime, and what writes its models, can be imported; they are not."""
     return find_spec("onnxruntime") is not None and onnx_file.is_installed()
 
 
 def providers(device: torch.device) -> list[str]:
-    """Those of this onnxruntime that suit a device, the best first."""
+    """Return those of this onnxruntime that suit a device, the best first."""
     available = import_module("onnxruntime").get_available_providers()
     return [name for name in _PROVIDERS[device.type] if name in available]
 

@@ -48,24 +48,26 @@ _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def is_installed() -> bool:
-    """Whether OpenVINO can be imported; it is not."""
+    """Return whether OpenVINO can be imported; it is not."""
     return find_spec("openvino") is not None
 
 
 def runs_bf16() -> bool:
-    """Whether OpenVINO multiplies bfloat16 on this processor, rather than fall back to float32 in silence."""
+    """Return whether OpenVINO multiplies bfloat16 on this processor, rather than fall back to float32 in silence."""
     return "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def library() -> Any:
-    """The OpenVINO package, loaded once, whichever thread asks first."""
+    """Return the OpenVINO package, loaded once, whichever thread asks first."""
     with _FIRST_USE:
         return _loaded()
 
 
 @cache
 def _loaded() -> Any:
-    """The package, without its model converter: that one reports every import to its makers, over the network."""
+    """Return the package, without its model converter: that one reports every import to its makers, over the
+    network.
+    """
     first = "openvino" not in sys.modules
     if first:
         sys.modules[_CONVERTER] = None  # type: ignore[assignment]
@@ -145,7 +147,7 @@ class OpenVinoNetwork:
         return [self._ended(name, np.asarray(output)) for name, output in zip(names, outputs.values(), strict=True)]
 
     def _ended(self, name: str, output: np.ndarray) -> Tensor:
-        """An output of the graph (B, h, w, C), with its end in float32 if the graph lacks it: (B, C, h, w)."""
+        """Return an output of the graph (B, h, w, C), with its end in float32 if the graph lacks it: (B, C, h, w)."""
         loaded = native_library()
         if name == _FEATURES and self._ends and loaded is not None and loaded.multiplies_fast:
             values = native.linear(loaded, output.reshape(-1, DESCRIPTOR_DIM), *self._describing, rectify=False)
@@ -172,7 +174,7 @@ class Graphs:
         self._lock = threading.Lock()
 
     def get(self, names: tuple[str, ...], shape: tuple[int, ...]) -> Any:
-        """The graph for an image of a shape."""
+        """Return the graph for an image of a shape."""
         key = names, shape
         with self._lock:
             if key in self._of_one_shape:
@@ -221,7 +223,7 @@ def _model(
 
 
 def _fused(image: Any, network: XFeatNetwork) -> Any:
-    """What goes into the network's fusion block: all scales, added."""
+    """Return what goes into the network's fusion block: all scales, added."""
     ops = library().opset13
     skip = ops.avg_pool(image, [_SKIP] * 2, [0, 0], [0, 0], [_SKIP] * 2, True)
     half = _layers(ops.add(_layers(image, network.block1), _layers(skip, [network.skip1[1]])), network.block2)

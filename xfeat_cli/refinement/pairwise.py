@@ -66,7 +66,7 @@ def _registered(
     usable: BoolArray,
     config: RefineConfig,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Shifts (N, 2) and covariances (N, 2, 2) in stored pixels of image 1, and which of them are good.
+    """Return shifts (N, 2) and covariances (N, 2, 2) in stored pixels of image 1, and which of them are good.
 
     The window is taken from the image that shows the place larger, so that the other need not be sampled too coarsely.
     """

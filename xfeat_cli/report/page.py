@@ -159,7 +159,9 @@ class PageFolder:
 
 
 def level_turn(model: SparseModel, gps_rotation: Sequence[Sequence[float]] | None) -> npt.NDArray[np.float64]:
-    """The rotation (3, 3) that brings a model to x right, y down, z ahead; by GPS where the model is aligned to it."""
+    """Return the rotation (3, 3) that brings a model to x right, y down, z ahead; by GPS where the model is aligned to
+    it.
+    """
     if gps_rotation is not None:
         east_north_up = np.array(gps_rotation)
         return np.stack([east_north_up[0], -east_north_up[2], east_north_up[1]])
@@ -169,7 +171,7 @@ def level_turn(model: SparseModel, gps_rotation: Sequence[Sequence[float]] | Non
 
 
 def _cone(camera: ModelCamera) -> list[float]:
-    """Half the width and half the height of what a camera sees one unit ahead."""
+    """Return half the width and half the height of what a camera sees one unit ahead."""
     focal = camera.focal_px if not camera.spherical else max(camera.size)
     return [round(side / (2 * focal), 4) for side in camera.size]
 
@@ -196,7 +198,7 @@ def _without_columns(pairs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _places(points: FloatArray, size: tuple[int, int]) -> str:
-    """Points (N, 2), stored-image pixels, as 65,535ths of the image's sides."""
+    """Return points (N, 2), stored-image pixels, as 65,535ths of the image's sides."""
     shares = to_colmap(np.asarray(points, np.float64).reshape(-1, 2)) / np.maximum(size, 1)
     return _packed(np.clip(np.rint(shares * 65535), 0, 65535), np.uint16)
 

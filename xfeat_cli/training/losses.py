@@ -49,7 +49,7 @@ class Correspondences:
 
 
 def joined(one: Correspondences, other: Correspondences) -> Correspondences:
-    """Those of two batches, whose scenes are different ones, as of one batch."""
+    """Return those of two batches, whose scenes are different ones, as of one batch."""
     most = max(one.valid.shape[1], other.valid.shape[1])
 
     def padded(tensor: Tensor) -> Tensor:
@@ -88,14 +88,15 @@ def choose_correspondences(
 
 
 def sample(maps: Tensor, points: Tensor, mode: str = "bicubic") -> Tensor:
-    """Values of maps of cells (B, D, h, w) at points (B, N, 2), edges clamped: (B, N, D)."""
+    """Return values of maps of cells (B, D, h, w) at points (B, N, 2), edges clamped: (B, N, D)."""
     grid = to_grid(pixel_to_cell(points, CELL), (maps.shape[2], maps.shape[3]))
     sampled = F.grid_sample(maps, grid[:, None], mode=mode, padding_mode="border", align_corners=False)
     return sampled[:, :, 0].mT
 
 
 def descriptor_loss(features0: Tensor, features1: Tensor, chosen: Correspondences) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihood of the correspondences of all pairs together, so that other images' points compete too.
+    """Return negative log-likelihood of the correspondences of all pairs together, so that other images' points compete
+    too.
 
     Every pair counts as much as any other, however few correspondences it has: real pairs have few.
 
@@ -126,7 +127,7 @@ def _weights(valid: Tensor) -> Tensor:
 
 
 def reliability_loss(reliability0: Tensor, reliability1: Tensor, chosen: Correspondences, confidence: Tensor) -> Tensor:
-    """Cross-entropy of the reliability (B, 1, h, w) at both ends against the confidence (B, N)."""
+    """Return cross-entropy of the reliability (B, 1, h, w) at both ends against the confidence (B, N)."""
     losses = [
         F.binary_cross_entropy(
             sample(reliability, points, "bilinear")[..., 0].clamp(1e-4, 1 - 1e-4), confidence, reduction="none"
@@ -183,7 +184,7 @@ def refiner_loss(
     cells: CellMatches,
     labels: Labels,
 ) -> Tensor:
-    """Cross-entropy of the refiner's answer for raw descriptors of matched cells."""
+    """Return cross-entropy of the refiner's answer for raw descriptors of matched cells."""
     d0 = features0.flatten(2)[cells.image, :, cells.cell0]
     d1 = features1.flatten(2)[cells.image, :, cells.cell1]
     likelihood = torch.log_softmax(labels.sharpness * refiner(d0, d1), 1)
@@ -191,7 +192,7 @@ def refiner_loss(
 
 
 def teacher_descriptor_loss(features: Tensor, taught: Tensor, reliability: Tensor) -> Tensor:
-    """One minus the cosine between the network's and the teacher's descriptors (B, 64, h, w) of all cells.
+    """Return one minus the cosine between the network's and the teacher's descriptors (B, 64, h, w) of all cells.
 
     A cell counts as much as the teacher's reliability (B, 1, h, w) there, and a little more: what it finds unreliable
     is hardly ever matched.

@@ -41,13 +41,14 @@ def training_precision(
 
 
 def faster(seconds: Callable[[Precision], float]) -> Precision:
-    """bf16 if a step takes clearly less time in it, else fp32."""
+    """Return bf16 if a step takes clearly less time in it, else fp32."""
     return Precision.BF16 if seconds(Precision.BF16) < _WORTHWHILE * seconds(Precision.FP32) else Precision.FP32
 
 
 def step_seconds(size: tuple[int, int]) -> Callable[[Precision], float]:
-    """precision → the least time of a few passes forward and back through the network, with an image of (width,
-    height), on one thread of the CPU as training runs."""
+    """Map precision → the least time of a few passes forward and back through the network, with an image of (width,
+    height), on one thread of the CPU as training runs.
+    """
     network, image = XFeatNetwork(), torch.randn(2, 1, size[1], size[0])
 
     def seconds(precision: Precision) -> float:

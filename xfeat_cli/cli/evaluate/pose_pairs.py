@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.comparing import (
+from xfeat_cli.cli.evaluate.comparing import (
     AgainstOption,
     MinCossimOption,
     OnlyOption,

@@ -89,7 +89,7 @@ def mirror(
 
 
 def _grays(files: list[ImageFile], resize: int, failed: list[str], quiet: bool) -> Iterator[FloatArray]:
-    """The photographs, gray, with a bar on a terminal; those that cannot be read go to `failed`."""
+    """Yield the photographs, gray, with a bar on a terminal; those that cannot be read go to `failed`."""
     import sys
 
     from tqdm import tqdm

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import typer
 
-from xfeat_cli.cli.interrupts import advising
-from xfeat_cli.cli.wording import in_options
+from xfeat_cli.cli.terminal.interrupts import advising
+from xfeat_cli.cli.terminal.wording import in_options
 from xfeat_cli.errors import one_line
 from xfeat_cli.jobs.progress import Report, Status, Summary
 
