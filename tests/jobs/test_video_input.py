@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from xfeat_cli import video
-from xfeat_cli.cli import sfm
+from xfeat_cli.cli.sfm import command as sfm
 from xfeat_cli.demo import build_scene, render_view
 from xfeat_cli.demo.views import Camera, intrinsics, look_at
 from xfeat_cli.errors import UsageError, VideoError

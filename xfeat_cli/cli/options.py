@@ -228,7 +228,7 @@ def camera_sharing(
     camera_per_folder: bool,
     default: CameraSharing = CameraSharing.AUTO,
 ) -> CameraSharing:
-    """What `--camera`, `--single-camera` and `--camera-per-folder` ask for, or the default.
+    """Return what `--camera`, `--single-camera` and `--camera-per-folder` ask for, or the default.
 
     Raises UsageError where they disagree.
     """

@@ -45,7 +45,7 @@ class Numbering:
         return slice(*self._bounds[name])
 
     def ends(self, pair: Pair, links: Links) -> npt.NDArray[np.int64]:
-        """(M, 2) numbers of what links connect. Raises StoreError where there is no such keypoint."""
+        """Return (M, 2) numbers of what links connect. Raises StoreError where there is no such keypoint."""
         starts = np.array([self._bounds[name][0] for name in pair])
         ends = links.indices + starts
         if len(ends) and ((links.indices < 0) | (ends >= [self._bounds[name][1] for name in pair])).any():
@@ -69,7 +69,7 @@ class Adjustment:
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """A new, empty folder, gone when the block ends; one that a killed run left is emptied."""
+    """Yield a new, empty folder, gone when the block ends; one that a killed run left is emptied."""
     rmtree(path, ignore_errors=True)
     path.mkdir()
     try:
@@ -99,7 +99,7 @@ def adjust(
 
 
 def _split(pairs: Mapping[str, Pair], links: LinksReader, numbering: Numbering, scratch: Path) -> list[Path]:
-    """The links of each part, in a file of its own, in their pairs' order."""
+    """Return the links of each part, in a file of its own, in their pairs' order."""
     parents = np.memmap(scratch / "parents", np.int64, "w+", shape=(max(numbering.total, 1),))
     for start in range(0, len(parents), 1 << 20):
         parents[start : start + (1 << 20)] = np.arange(start, min(start + (1 << 20), len(parents)))
@@ -139,7 +139,7 @@ def _stored(pairs: Mapping[str, Pair], links: LinksReader) -> Iterable[tuple[Pai
 
 
 def _solved(part: Path) -> tuple[npt.NDArray[np.int64], Solution]:
-    """The numbers of a part's keypoints, and their solution."""
+    """Return the numbers of a part's keypoints, and their solution."""
     rows = np.fromfile(part, _LINK)
     part.unlink()
     keypoints, ends = np.unique(rows["ends"], return_inverse=True)

@@ -12,7 +12,7 @@ from xfeat_cli.sfm.config import CameraConfig, CameraSharing, SfmConfig
 
 
 def default_config(images: Path) -> SfmConfig:
-    """What a reconstruction does with a folder of photographs, or a video, when it is not told otherwise.
+    """Return what a reconstruction does with a folder of photographs, or a video, when it is not told otherwise.
 
     The frames of a video are paired with those that follow and, where the camera comes back, with those that look
     alike; one camera took them all.
@@ -25,7 +25,7 @@ def default_config(images: Path) -> SfmConfig:
 
 
 def photographs_of(images: Path, output: Path) -> Path:
-    """The folder that a reconstruction into `output` reads: the one given, or that of the video's frames."""
+    """Return the folder that a reconstruction into `output` reads: the one given, or that of the video's frames."""
     return images if images.is_dir() else output / "frames"
 
 

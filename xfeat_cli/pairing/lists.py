@@ -22,7 +22,8 @@ _SHOWN_LINES = 3
 
 
 def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
-    """The pairs of a file (- = stdin), each once, in the file's order; those of an image with itself are left out.
+    """Return the pairs of a file (- = stdin), each once, in the file's order; those of an image with itself are left
+    out.
 
     known: names of images; every spelling of one in the list becomes that name. Raises PairsError naming file and line.
     """
@@ -44,7 +45,7 @@ def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
 
 
 def unique(pairs: Iterable[Pair]) -> list[Pair]:
-    """The pairs without repetition; (a, b) and (b, a) are one."""
+    """Return the pairs without repetition; (a, b) and (b, a) are one."""
     first: dict[Pair, Pair] = {}
     for one, two in pairs:
         first.setdefault((min(one, two), max(one, two)), (one, two))
@@ -69,12 +70,12 @@ def write_pairs(path: Path, pairs: Iterable[Pair], inputs: Iterable[Path] = ()) 
 
 
 def exhaustive(names: Sequence[str]) -> Iterator[Pair]:
-    """Every image with every other."""
+    """Return every image with every other."""
     return itertools.combinations(names, 2)
 
 
 def sequential(names: Sequence[str], overlap: int, quadratic: bool = False) -> Iterator[Pair]:
-    """Every image with the `overlap` that follow it; quadratic: also with those 1, 2, 4, … 2^(overlap − 1) ahead.
+    """Yield every image with the `overlap` that follow it; quadratic: also with those 1, 2, 4, … 2^(overlap − 1) ahead.
 
     The order is that of `photo_names.natural_key`: folder by folder, frame_2 before frame_10.
     """
@@ -90,7 +91,7 @@ def sequential(names: Sequence[str], overlap: int, quadratic: bool = False) -> I
 
 
 def can_be_listed(name: str) -> bool:
-    """Whether a line of a pair list can hold this image name."""
+    """Return whether a line of a pair list can hold this image name."""
     return not any(c in name for c in "\t\n\r") and name == name.strip() and _is_unicode(name)
 
 
@@ -103,7 +104,7 @@ def _is_unicode(name: str) -> bool:
 
 
 def _parsed(text: str, path: Path, known: KnownNames | None, with_itself: list[int]) -> Iterator[Pair]:
-    """The pairs of a text; numbers of lines that pair an image with itself go to `with_itself`."""
+    """Yield the pairs of a text; numbers of lines that pair an image with itself go to `with_itself`."""
     spellings: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
@@ -129,7 +130,7 @@ def _parsed(text: str, path: Path, known: KnownNames | None, with_itself: list[i
 
 
 def _names_images(words: list[str], known: KnownNames | None) -> bool:
-    """Whether the words of a line that begins with # are two images, and it is no comment."""
+    """Return whether the words of a line that begins with # are two images, and it is no comment."""
     if len(words) != 2:
         return False
     if known is not None:

@@ -30,13 +30,14 @@ class ResolvedPairs:
 
 
 def colliding_names(names: Iterable[str]) -> list[list[str]]:
-    """The names that collide with others, together with those."""
+    """Return the names that collide with others, together with those."""
     return [owners for owners in _owners(names).values() if len(owners) > 1]
 
 
 def colliding_pairs(pairs: Collection[Pair]) -> dict[Pair, str]:
-    """The pairs that would share an entry with another pair, in either order of their images, each with a line for the
-    user. None of them can be stored: a reader that asks for the one would get the matches of the other."""
+    """Return the pairs that would share an entry with another pair, in either order of their images, each with a line
+    for the user. None of them can be stored: a reader that asks for the one would get the matches of the other.
+    """
     names = dict.fromkeys(name for pair in pairs for name in pair)
     suspects = {name for owners in colliding_names(names) for name in owners}
     sharers: dict[frozenset[str], list[Pair]] = {}

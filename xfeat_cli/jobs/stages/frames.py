@@ -11,7 +11,7 @@ from xfeat_cli.jobs.stages.base import Outcome, Stage, Workspace
 
 
 class Frames(Stage):
-    """`names` is empty, since `extract_frames` itself leaves alone what is there and no run's."""
+    """The names are none, since `extract_frames` itself leaves alone what is there and no run's."""
 
     name, names = "frames", ()
 
@@ -44,7 +44,7 @@ class Frames(Stage):
 
 
 def _progress(work: Workspace) -> Progress | None:
-    """Tells the listener of the seconds that were looked at."""
+    """Return what tells the listener of the seconds that were looked at."""
     listener = work.listener
     if listener is None:
         return None
