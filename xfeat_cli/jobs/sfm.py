@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from xfeat_cli.errors import StoreError
+from xfeat_cli import video
+from xfeat_cli.errors import StoreError, UsageError
 from xfeat_cli.jobs.record import NAME, Record, check_folder
 from xfeat_cli.jobs.stages import STAGES, Listeners, Workspace
 from xfeat_cli.jobs.stages.base import names_of
 from xfeat_cli.jobs.summary import SfmSummary, StageSummary
-from xfeat_cli.jobs.video_input import check_input, default_config, photographs_of
+from xfeat_cli.jobs.video_input import default_config, photographs_of
+from xfeat_cli.photo_names import may_be_video
 from xfeat_cli.sfm.config import SfmConfig
 from xfeat_cli.sfm.engine import version
 from xfeat_cli.store.lock import OutputLock
@@ -59,7 +61,7 @@ def reconstruct(
     """
     version()
     images, output = Path(images), Path(output)
-    check_input(images)
+    _check_input(images)
     config = config or default_config(images)
     check_folder(output, names_of(STAGES))
     try:
@@ -83,6 +85,15 @@ def reconstruct(
             work.summary.stages.append(StageSummary(stage.name, seconds, outcome.reused, outcome.result))
             work.summary.problems += outcome.problems
         return work.summary
+
+
+def _check_input(images: Path) -> None:
+    """Raise UsageError or VideoError for what is neither a folder nor a video that can be read here."""
+    if images.is_dir():
+        return
+    if not images.is_file() or not may_be_video(images.name):
+        raise UsageError(f"{images} is not a folder of photographs, nor a video")
+    video.duration(images)
 
 
 def _start(work: Workspace) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xfeat_cli import video
-from xfeat_cli.errors import UsageError
 from xfeat_cli.pairing.config import PairConfig, PairKind
-from xfeat_cli.photo_names import may_be_video
 from xfeat_cli.sfm.config import CameraConfig, CameraSharing, SfmConfig
 
 
@@ -27,12 +24,3 @@ def default_config(images: Path) -> SfmConfig:
 def photographs_of(images: Path, output: Path) -> Path:
     """Return the folder that a reconstruction into `output` reads: the one given, or that of the video's frames."""
     return images if images.is_dir() else output / "frames"
-
-
-def check_input(images: Path) -> None:
-    """Raise UsageError or VideoError for what is neither a folder nor a video that can be read here."""
-    if images.is_dir():
-        return
-    if not images.is_file() or not may_be_video(images.name):
-        raise UsageError(f"{images} is not a folder of photographs, nor a video")
-    video.duration(images)
