@@ -53,7 +53,7 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 test: lint
-	$(BIN)/python -m pytest --cov=xfeat_cli --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=xfeat_cli --cov-report=term:skip-covered
 
 torture: $(VENV)/.ready
 	$(BIN)/python -m pytest -m torture -s

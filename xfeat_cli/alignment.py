@@ -24,7 +24,7 @@ class Similarity:
 
 
 def align(source: Float64Array, target: Float64Array) -> Similarity:
-    """The similarity that brings source (N, 3) nearest to target (N, 3) in least squares (Umeyama, 1991)."""
+    """Return the similarity that brings source (N, 3) nearest to target (N, 3) in least squares (Umeyama, 1991)."""
     source_mean, target_mean = source.mean(0), target.mean(0)
     centred = source - source_mean
     u, spread, vt = np.linalg.svd((target - target_mean).T @ centred)

@@ -22,12 +22,12 @@ _BYTES_FOR_A_PIXEL = 2 + 8 + 3
 
 
 def is_raw(path: Path) -> bool:
-    """Whether a file is a camera's raw file, by its name: many are TIFFs that hold a small preview."""
+    """Return whether a file is a camera's raw file, by its name: many are TIFFs that hold a small preview."""
     return os.path.splitext(path)[1].lower() in RAW_SUFFIXES
 
 
 def develop(data: bytes, path: Path, longest: int) -> tuple[npt.NDArray, tuple[int, int], int, int]:
-    """Pixels (H, W, 3) uint8 in the sensor's frame, with the white balance that the camera noted.
+    """Return pixels (H, W, 3) uint8 in the sensor's frame, with the white balance that the camera noted.
 
     longest: where the sensor's longest side is at least twice this, each 2×2 block of its pixels becomes one; 0 = none.
     Returns also the sensor's (width, height), how many of its pixels one shows along each axis (1 or 2), and the
@@ -52,7 +52,7 @@ def develop(data: bytes, path: Path, longest: int) -> tuple[npt.NDArray, tuple[i
 
 
 def sensor_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) of a raw file's stored frame; None without rawpy, or where LibRaw does not know it."""
+    """Return (width, height) of a raw file's stored frame; None without rawpy, or where LibRaw does not know it."""
     if find_spec("rawpy") is None:
         return None
     import rawpy

@@ -38,19 +38,19 @@ class Camera:
 
     @property
     def center(self) -> Float64Array:
-        """The projection centre in the world's frame, (3,)."""
+        """Return the projection centre in the world's frame, (3,)."""
         return -self.R.T @ self.t
 
 
 def project(points: npt.ArrayLike, camera: Camera) -> Float64Array:
-    """Pixels (N, 2) of world points (N, 3); NaN for points that do not lie in front of the camera."""
+    """Return pixels (N, 2) of world points (N, 3); NaN for points that do not lie in front of the camera."""
     in_camera = np.asarray(points, np.float64).reshape(-1, 3) @ camera.R.T + camera.t
     depth = np.where(in_camera[:, 2:] > 0, in_camera[:, 2:], np.nan)
     return (in_camera / depth @ camera.K.T)[:, :2]
 
 
 def backproject(pixels: npt.ArrayLike, depth: npt.ArrayLike, camera: Camera) -> Float64Array:
-    """World points (N, 3) seen at pixels (N, 2) with z-depth `depth` (N,), the inverse of `project`."""
+    """Return world points (N, 3) seen at pixels (N, 2) with z-depth `depth` (N,), the inverse of `project`."""
     pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
     rays = np.column_stack([pixels, np.ones(len(pixels))]) @ np.linalg.inv(camera.K).T
     return (rays * np.asarray(depth, np.float64).reshape(-1, 1) - camera.t) @ camera.R
@@ -80,7 +80,7 @@ def load_cameras(path: Path) -> dict[str, Camera]:
 
 
 def _camera(entry: Any, name: str) -> Camera:
-    """One camera of a file. Raises ValueError for numbers that no camera has, and what a wrong layout raises."""
+    """Return one camera of a file. Raises ValueError for numbers that no camera has, and what a wrong layout raises."""
     calibration, rotation = (np.asarray(entry[key], np.float64).reshape(3, 3) for key in "KR")
     translation = np.asarray(entry["t"], np.float64).reshape(3)
     width, height = map(int, list(entry["size"]) if isinstance(entry["size"], list) else [])

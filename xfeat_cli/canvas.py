@@ -15,12 +15,12 @@ INK, PALE, BLUE = (40, 40, 40), (200, 200, 200), (176, 114, 31)
 
 
 def blank(width: int, height: int) -> np.ndarray:
-    """A white image (height, width, 3)."""
+    """Return a white image (height, width, 3)."""
     return np.full((height, width, 3), 255, np.uint8)
 
 
 def write(image: np.ndarray, text: str, x: int, y: int, size: float = 0.55) -> None:
-    """Text whose base line begins at (x, y)."""
+    """Write text whose base line begins at (x, y)."""
     cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, INK, 1, cv2.LINE_AA)
 
 
@@ -39,7 +39,7 @@ def check_png(path: Path) -> None:
 
 
 def save_png(image: np.ndarray, path: Path) -> None:
-    """Raises UsageError if not writable."""
+    """Write a PNG file. Raises UsageError if it is not writable."""
     check_png(path)
     try:
         with whole_file(path, FileKind.PNG) as file:

@@ -115,7 +115,7 @@ class ExtractConfig:
             require_whole("batch_size", self.batch_size, 1, 1 << 16)
 
     def tile_side(self, height: int, width: int) -> int:
-        """The side of the tiles in which the network sees an image of that size; 0 = it sees it whole."""
+        """Return the side of the tiles in which the network sees an image of that size; 0 = it sees it whole."""
         if self.tiles is None:
             return TILE_SIDE if height * width > LARGEST_WHOLE else 0
         return self.tiles if max(height, width) > self.tiles else 0

@@ -17,22 +17,22 @@ Axis = Any
 
 
 def rescale(position: Axis, scale: Any) -> Axis:
-    """Where a coordinate (one axis) lies after resizing by `scale` (new size / old size)."""
+    """Return where a coordinate (one axis) lies after resizing by `scale` (new size / old size)."""
     return (position + 0.5) * scale - 0.5
 
 
 def cell_to_pixel(index: Axis, cell: int) -> Axis:
-    """The centre of cell number `index` along one axis, for cells of `cell` pixels."""
+    """Return the centre of cell number `index` along one axis, for cells of `cell` pixels."""
     return rescale(index, cell)
 
 
 def pixel_to_cell(position: Axis, cell: int) -> Axis:
-    """A pixel coordinate (one axis) in units of cells, integers at the cells' centres."""
+    """Return a pixel coordinate (one axis) in units of cells, integers at the cells' centres."""
     return rescale(position, 1 / cell)
 
 
 def pixel_to_grid(position: Axis, size: int) -> Axis:
-    """A pixel coordinate (one axis of `size` pixels) as grid_sample wants it with align_corners=False."""
+    """Return a pixel coordinate (one axis of `size` pixels) as grid_sample wants it with align_corners=False."""
     return (position + 0.5) * (2 / size) - 1
 
 
@@ -42,7 +42,7 @@ def to_colmap(position: Axis) -> Axis:
 
 
 def from_colmap(position: Axis) -> Axis:
-    """The inverse of `to_colmap`."""
+    """Return the inverse of `to_colmap`."""
     return position - 0.5
 
 
@@ -63,17 +63,17 @@ _ORIENTATIONS = {
 
 
 def is_orientation(number: object) -> TypeGuard[int]:
-    """Whether a value is one of the eight orientations."""
+    """Return whether a value is one of the eight orientations."""
     return isinstance(number, int) and number in _ORIENTATIONS
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """(width, height) of the upright image; of the stored one, given the upright size, just as well."""
+    """Return (width, height) of the upright image; of the stored one, given the upright size, just as well."""
     return size[::-1] if _ORIENTATIONS[orientation][0] else size
 
 
 def to_upright(x: Axis, y: Axis, size: tuple[int, int], orientation: int) -> tuple[Axis, Axis]:
-    """Where a point of the stored image lies in the upright one. size: (width, height) of the stored image."""
+    """Return where a point of the stored image lies in the upright one. size: (width, height) of the stored image."""
     swapped, backwards_x, backwards_y = _ORIENTATIONS[orientation]
     width, height = upright_size(size, orientation)
     x, y = (y, x) if swapped else (x, y)
@@ -81,7 +81,7 @@ def to_upright(x: Axis, y: Axis, size: tuple[int, int], orientation: int) -> tup
 
 
 def from_upright(x: Axis, y: Axis, size: tuple[int, int], orientation: int) -> tuple[Axis, Axis]:
-    """The inverse of `to_upright`. size: (width, height) of the stored image, here too."""
+    """Return the inverse of `to_upright`. size: (width, height) of the stored image, here too."""
     swapped, backwards_x, backwards_y = _ORIENTATIONS[orientation]
     width, height = upright_size(size, orientation)
     x, y = (width - 1 - x) if backwards_x else x, (height - 1 - y) if backwards_y else y
@@ -89,28 +89,28 @@ def from_upright(x: Axis, y: Axis, size: tuple[int, int], orientation: int) -> t
 
 
 def offset_from_upright(x: Axis, y: Axis, orientation: int) -> tuple[Axis, Axis]:
-    """The step in the stored image that is a step (x, y) in the upright one."""
+    """Return the step in the stored image that is a step (x, y) in the upright one."""
     swapped, backwards_x, backwards_y = _ORIENTATIONS[orientation]
     x, y = -x if backwards_x else x, -y if backwards_y else y
     return (y, x) if swapped else (x, y)
 
 
 def upright_pixels(pixels: Any, orientation: int) -> Any:
-    """A numpy image (H, W, …), as it is stored, turned upright. A view."""
+    """Return a numpy image (H, W, …), as it is stored, turned upright. A view."""
     swapped, backwards_x, backwards_y = _ORIENTATIONS[orientation]
     pixels = pixels.swapaxes(0, 1) if swapped else pixels
     return pixels[:: -1 if backwards_y else 1, :: -1 if backwards_x else 1]
 
 
 def stored_pixels(pixels: Any, orientation: int) -> Any:
-    """The inverse of `upright_pixels`. A view."""
+    """Return the inverse of `upright_pixels`. A view."""
     swapped, backwards_x, backwards_y = _ORIENTATIONS[orientation]
     pixels = pixels[:: -1 if backwards_y else 1, :: -1 if backwards_x else 1]
     return pixels.swapaxes(0, 1) if swapped else pixels
 
 
 def turned(orientation: int, quarters: int) -> int:
-    """The orientation that first does what `orientation` says and then turns clockwise by quarters."""
+    """Return the orientation that first does what `orientation` says and then turns clockwise by quarters."""
     swapped, backwards_x, backwards_y = _ORIENTATIONS[orientation]
     for _ in range(quarters % 4):
         swapped, backwards_x, backwards_y = not swapped, not backwards_y, backwards_x

@@ -41,7 +41,7 @@ _ORIENTATION = 0x0112
 
 
 def decode(data: bytes, path: Path) -> npt.NDArray:
-    """Bytes of an image file → (H, W) or (H, W, 3) array, uint8 or uint16, as of `raster`.
+    """Map bytes of an image file → (H, W) or (H, W, 3) array, uint8 or uint16, as of `raster`.
 
     Raises ImageError for anything that is not one whole image; `path` is for the message only.
     """
@@ -49,7 +49,7 @@ def decode(data: bytes, path: Path) -> npt.NDArray:
 
 
 def size_of(data: bytes, path: Path) -> tuple[int, int]:
-    """(width, height) as stored, told by the header. Raises ImageError."""
+    """Return (width, height) as stored, told by the header. Raises ImageError."""
     try:
         with Image.open(io.BytesIO(data), formats=_known_formats()) as image:
             return image.size
@@ -71,7 +71,7 @@ class Decoded:
 
 
 def decode_reduced(data: bytes, path: Path, longest: int = 0) -> Decoded:
-    """As `decode`, but a JPEG or a raw file comes reduced where it is at least twice as long as `longest` px.
+    """Behave as `decode`, but a JPEG or a raw file comes reduced where it is at least twice as long as `longest` px.
 
     longest: 0 = as it is. The stored frame of a HEIC image is the one that its container describes, already turned as
     that asks; of a raw file, the sensor's.
@@ -114,7 +114,7 @@ def decode_reduced(data: bytes, path: Path, longest: int = 0) -> Decoded:
 
 
 def _reduction(size: tuple[int, int], longest: int) -> int:
-    """How many times smaller (1, 2, 4 or 8) a JPEG may come from its decoder and still be `longest` px long."""
+    """Return how many times smaller (1, 2, 4 or 8) a JPEG may come from its decoder and still be `longest` px long."""
     return next((times for times in (8, 4, 2) if longest and max(size) >= times * longest and min(size) >= times), 1)
 
 
@@ -125,7 +125,7 @@ def _without_partial_pixels(pixels: npt.NDArray, size: tuple[int, int], times: i
 
 
 def _orientation(image: Image.Image) -> int:
-    """What the EXIF of an opened image says; as stored where it says nothing, or what cannot be read."""
+    """Return what the EXIF of an opened image says; as stored where it says nothing, or what cannot be read."""
     try:
         number = image.getexif().get(_ORIENTATION)
     except Exception:  # metadata of damaged files; the pixels may be sound
@@ -141,12 +141,14 @@ def _known_formats() -> list[str]:
 
 
 def _ends_whole(data: bytes) -> bool:
-    """Whether a JPEG stream ends with its end marker. If not, Pillow decides: OpenCV would fill a truncated image."""
+    """Return whether a JPEG stream ends with its end marker. If not, Pillow decides: OpenCV would fill a truncated
+    image.
+    """
     return data[-64:].rstrip(b"\0\r\n").endswith(b"\xff\xd9")
 
 
 def to_gray(pixels: npt.NDArray, longest: int = 0) -> FloatArray:
-    """(H, W[, C]) uint8, uint16, or float in [0, 1] → (h, w) float32 in [0, 1], the plain mean of R, G and B.
+    """Map (H, W[, C]) uint8, uint16, or float in [0, 1] → (h, w) float32 in [0, 1], the plain mean of R, G and B.
 
     Reduced by area averaging so that the longest side is at most `longest` px; never enlarged; 0 = as it is.
     Raises ImageError for other shapes or types.
@@ -169,21 +171,21 @@ def to_gray(pixels: npt.NDArray, longest: int = 0) -> FloatArray:
 
 
 def _narrowed(pixels: npt.NDArray, width: int) -> FloatArray:
-    """(H, W[, C]) → sums of bands (H, width), rows by area averaging: never all of a large image as floats."""
+    """Map (H, W[, C]) → sums of bands (H, width), rows by area averaging: never all of a large image as floats."""
     strips = [pixels[top : top + _STRIP_ROWS] for top in range(0, len(pixels), _STRIP_ROWS)]
     reduced = (cv2.resize(_sum_of_bands(s), (width, len(s)), interpolation=cv2.INTER_AREA) for s in strips)
     return np.concatenate(list(reduced))
 
 
 def _sum_of_bands(pixels: npt.NDArray) -> FloatArray:
-    """(H, W[, C]) → (H, W) float32: the sum of three colours, or the first of one or two bands."""
+    """Map (H, W[, C]) → (H, W) float32: the sum of three colours, or the first of one or two bands."""
     coloured = pixels.ndim == 3 and pixels.shape[2] >= 3
     total: npt.NDArray = _sum_of_colours(pixels) if coloured else pixels.reshape(*pixels.shape[:2], -1)[..., 0]
     return total.astype(np.float32, copy=False)
 
 
 def _sum_of_colours(pixels: npt.NDArray) -> npt.NDArray:
-    """(H, W, 3 or 4) → (H, W), uint16 for uint8, else float32; by strips, whose channels stay in cache."""
+    """Map (H, W, 3 or 4) → (H, W), uint16 for uint8, else float32; by strips, whose channels stay in cache."""
     depth, dtype = (cv2.CV_16U, np.uint16) if pixels.dtype == np.uint8 else (cv2.CV_32F, np.float32)
     total = np.empty(pixels.shape[:2], dtype)
     for top in range(0, len(pixels), _STRIP_ROWS):

@@ -67,7 +67,7 @@ _NEEDS_A_FILE = (FileKind.HDF5, FileKind.DATABASE)
 
 
 def file_kind(path: Path) -> FileKind:
-    """The kind of an existing regular file. Raises OSError."""
+    """Return the kind of an existing regular file. Raises OSError."""
     with open(path, "rb") as file:
         head = file.read(_LOOKED_AT)
     if not head:
@@ -146,7 +146,7 @@ def write_text(path: Path, text: str, inputs: Iterable[Path] = ()) -> None:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text that a person may have written, or stdin where `path` is `-`; without its byte order mark.
+    """Return a UTF-8 text that a person may have written, or stdin where `path` is `-`; without its byte order mark.
 
     Raises OSError, and ValueError for what is no UTF-8 or beyond all measure.
     """

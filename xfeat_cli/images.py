@@ -60,7 +60,7 @@ class Photo:
 def find_images(
     images: Path | Sequence[Path], listed: Iterable[str] | None = None, masks: Path | None = None
 ) -> list[ImageFile]:
-    """The photographs of a folder (walked recursively, sorted by name), of a list within it, or a single file.
+    """Return the photographs of a folder (walked recursively, sorted by name), of a list within it, or a single file.
 
     images: also several folders and files; names are then relative to `image_root` of them.
     listed: names within the folder, in any spelling of `KnownNames`. masks: a folder that is not walked.
@@ -97,7 +97,8 @@ def find_images(
 
 
 def image_root(images: Sequence[Path]) -> Path:
-    """The folder that names are relative to: the one given, or the deepest that holds all folders and files given.
+    """Return the folder that names are relative to: the one given, or the deepest that holds all folders and files
+    given.
 
     Raises UsageError where something does not exist.
     """
@@ -114,7 +115,7 @@ def image_root(images: Sequence[Path]) -> Path:
 
 
 def read_image_list(path: Path) -> list[str]:
-    """The lines of an image list, - = stdin. Raises UsageError."""
+    """Return the lines of an image list, - = stdin. Raises UsageError."""
     try:
         return [line.rstrip("\r") for line in read_text(path).split("\n")]
     except (OSError, ValueError) as error:
@@ -140,7 +141,7 @@ def _listed_images(root: Path, lines: Iterable[str]) -> list[ImageFile]:
 
 
 def _is_within(root: Path, text: str) -> bool:
-    """Whether a list's line is, as it stands, the name of a file within the folder."""
+    """Return whether a list's line is, as it stands, the name of a file within the folder."""
     path = PurePosixPath(text)
     try:
         return not path.is_absolute() and ".." not in path.parts and (root / path).is_file()
@@ -149,7 +150,7 @@ def _is_within(root: Path, text: str) -> bool:
 
 
 def _plain_name(root: Path, text: str, where: str) -> str:
-    """The name of what is not there, or is no photograph by its suffix: reading it will say so."""
+    """Return the name of what is not there, or is no photograph by its suffix: reading it will say so."""
     path = Path(text)
     if path.is_absolute():
         real = Path(os.path.realpath(path.parent), path.name)
@@ -197,23 +198,23 @@ def read_photo(image: ImageFile, longest: int, masks: Path | None = None, *, upr
 
 
 def turned_to(photo: Photo, orientation: int) -> Photo:
-    """A photograph as the network is to see it at another orientation than its own."""
+    """Return a photograph as the network is to see it at another orientation than its own."""
     stored = stored_pixels(photo.gray, photo.orientation)
     return replace(photo, gray=np.ascontiguousarray(upright_pixels(stored, orientation)), orientation=orientation)
 
 
 def stored_size(image: ImageFile) -> tuple[int, int]:
-    """(width, height) as stored, without decoding. Raises ImageError."""
+    """Return (width, height) as stored, without decoding. Raises ImageError."""
     return size_of(_read_bytes(image.path), image.path)
 
 
 def digest(data: bytes) -> str:
-    """BLAKE2b-128 of some bytes, hexadecimal."""
+    """Return BLAKE2b-128 of some bytes, hexadecimal."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """`digest` of a file's content. Raises ImageError if it cannot be read."""
+    """Return `digest` of a file's content. Raises ImageError if it cannot be read."""
     return digest(_read_bytes(path))
 
 

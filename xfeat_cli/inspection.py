@@ -101,7 +101,7 @@ def inspect_file(path: Path) -> Inspection:
 
 
 def _incomplete(groups: dict[str, tuple[str, ...]], required: tuple[str, ...]) -> dict[str, str]:
-    """Entries without a required dataset, and groups that hold nothing at all."""
+    """Return entries without a required dataset, and groups that hold nothing at all."""
     folders = {name.rpartition("/")[0] for name in groups}
     found = {}
     for name, keys in groups.items():

@@ -57,19 +57,19 @@ class Metadata:
 
     @property
     def names_camera(self) -> bool:
-        """Whether the file says which camera took the image."""
+        """Return whether the file says which camera took the image."""
         return bool(self.maker or self.model)
 
     @property
     def focal_px(self) -> float | None:
-        """The focal length in pixels of the stored image, where EXIF tells it of 35 mm film."""
+        """Return the focal length in pixels of the stored image, where EXIF tells it of 35 mm film."""
         if self.focal_35mm is None or self.size is None:
             return None
         return self.focal_35mm / FILM_DIAGONAL_MM * math.hypot(*self.size)
 
 
 def read_metadata(path: Path) -> Metadata:
-    """What a file says of itself; a damaged one, or one of a kind that is not read here, says nothing."""
+    """Return what a file says of itself; a damaged one, or one of a kind that is not read here, says nothing."""
     try:
         size, encoder, (tags, details, gps) = _read(path)
     except Exception:  # a damaged file raises whatever it pleases
@@ -90,7 +90,7 @@ Tags = dict[int, Any]
 
 
 def _read(path: Path) -> tuple[tuple[int, int] | None, str, tuple[Tags, Tags, Tags]]:
-    """Size, encoder, and what EXIF holds: the image's tags, the photograph's, and those of the position."""
+    """Return size, encoder, and what EXIF holds: the image's tags, the photograph's, and those of the position."""
     from PIL import Image
 
     if is_raw(path):
@@ -160,7 +160,9 @@ def _altitude(gps: dict[int, Any]) -> float | None:
 
 
 def _degrees(value: Any) -> float:
-    """Degrees, minutes and seconds, as many of them as there are. Raises TypeError, ValueError, ZeroDivisionError."""
+    """Return degrees, minutes and seconds, as many of them as there are. Raises TypeError, ValueError,
+    ZeroDivisionError.
+    """
     parts = [float(part) for part in value] if isinstance(value, tuple | list) else [float(value)]
     degrees = sum(part / 60**place for place, part in enumerate(parts[:3]))
     if not parts or not math.isfinite(degrees):

@@ -72,7 +72,7 @@ class Found:
     masks: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
-        """A line for the user on each kind of what was left out."""
+        """Return a line for the user on each kind of what was left out."""
         by_kind = Counter(_UNREAD[os.path.splitext(name)[1].lower()] for name in self.unread)
         lines = [
             f"{count} {kind} file{'s are' if count > 1 else ' is'} not read here: {remedy}"
@@ -84,7 +84,9 @@ class Found:
 
 
 def walk(root: Path, skipped: Path | None = None) -> Found:
-    """The photographs in a folder and its folders, links followed once. skipped: a folder in there to leave out."""
+    """Return the photographs in a folder and its folders, links followed once. skipped: a folder in there to
+    leave out.
+    """
     found, seen = Found(), set()
     skipped_real = os.path.realpath(skipped) if skipped is not None else None
     for folder, subfolders, files in os.walk(root, followlinks=True):
@@ -127,7 +129,7 @@ def _leave_out_developed(found: Found) -> None:
 
 
 def _mask_folders(names: Sequence[str]) -> Iterator[str]:
-    """Folders called `masks` that hold nothing but masks, by name, of photographs beside them."""
+    """Yield folders called `masks` that hold nothing but masks, by name, of photographs beside them."""
     known = {*names, *(os.path.splitext(name)[0] for name in names)}
     folders: dict[str, list[str]] = {}
     for name in names:
@@ -145,7 +147,7 @@ def _mask_folders(names: Sequence[str]) -> Iterator[str]:
 
 
 def natural_key(name: str) -> tuple[object, ...]:
-    """Sorts names folder by folder, and numbers in them by their value: frame_2 before frame_10."""
+    """Sort names folder by folder, and numbers in them by their value: frame_2 before frame_10."""
     folder, _, file = name.rpartition("/")
     return tuple(map(_natural, folder.split("/"))) if folder else (), _natural(file), name
 
@@ -171,7 +173,7 @@ class KnownNames:
             self._composed[key] = None if key in self._composed else name
 
     def find(self, spelling: str) -> str | None:
-        """The name that a spelling means, or None."""
+        """Return the name that a spelling means, or None."""
         if spelling in self._names:
             return spelling
         for candidate in self._candidates(spelling):
@@ -192,7 +194,7 @@ class KnownNames:
                     yield Path(os.path.relpath(real, self._folder)).as_posix()
 
     def _without_prefix(self, path: PurePosixPath) -> Iterator[str]:
-        """Without the last parts of the folder, where the name begins with them."""
+        """Return a name without the last parts of the folder, where the name begins with them."""
         folder = PurePosixPath(Path(self._folder).as_posix()).parts if self._folder else ()
         for count in range(1, len(path.parts)):
             if folder[-count:] == path.parts[:count]:

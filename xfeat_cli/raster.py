@@ -74,7 +74,7 @@ def check_needed(size: tuple[int, int], needed: int, file_bytes: int, path: Path
 
 
 def _bytes_for_a_pixel(image: Image.Image) -> int:
-    """What decoding takes: in Pillow's memory, in the array that is made of it, and in the decoder."""
+    """Return what decoding takes: in Pillow's memory, in the array that is made of it, and in the decoder."""
     decoder = _DECODER_BYTES.get(image.format or "", 0)
     if _is_deep_colour(image):
         return 12
@@ -87,7 +87,7 @@ def _bytes_for_a_pixel(image: Image.Image) -> int:
 
 
 def pixels_of(image: Image.Image, data: bytes, path: Path) -> npt.NDArray:
-    """(H, W) or (H, W, 3) uint8 or uint16 of an opened image whose bytes are `data`. Raises ImageError.
+    """Return (H, W) or (H, W, 3) uint8 or uint16 of an opened image whose bytes are `data`. Raises ImageError.
 
     Pillow and OpenCV turn a TIFF upright unasked; this does not undo it.
     """
@@ -106,7 +106,7 @@ def pixels_of(image: Image.Image, data: bytes, path: Path) -> npt.NDArray:
 
 
 def describe_unread(data: bytes) -> str | None:
-    """What a TIFF that Pillow does not know holds: bands and type; None for what is no TIFF."""
+    """Return what a TIFF that Pillow does not know holds: bands and type; None for what is no TIFF."""
     if data[:2] not in (b"II", b"MM"):
         return None
     try:
@@ -146,7 +146,7 @@ BANDS_REMEDY = "write one band or 8-bit RGB, for example with `gdal_translate -b
 
 
 def _is_deep_colour(image: Image.Image) -> bool:
-    """Whether Pillow would cut a colour image of 16 bits a channel down to 8."""
+    """Return whether Pillow would cut a colour image of 16 bits a channel down to 8."""
     if image.mode not in ("RGB", "RGBA", "RGBX", "RGBa"):
         return False
     if image.format == "TIFF":
@@ -157,7 +157,7 @@ def _is_deep_colour(image: Image.Image) -> bool:
 
 
 def _is_for_opencv(image: Image.Image) -> bool:
-    """Whether an image is so large that OpenCV decodes it, in half of Pillow's memory."""
+    """Return whether an image is so large that OpenCV decodes it, in half of Pillow's memory."""
     large = image.size[0] * image.size[1] > _LARGE
     return large and image.format == "PNG" and image.mode in ("L", "RGB", "RGBA", "P")
 
@@ -183,7 +183,7 @@ def _with_opencv(image: Image.Image, data: bytes, path: Path, mode: int) -> npt.
 
 
 def _in_strips(image: Image.Image, mode: str) -> npt.NDArray:
-    """The pixels of a loaded image in a mode of 8 bits; converted as a whole it would be there three times."""
+    """Return the pixels of a loaded image in a mode of 8 bits; converted as a whole it would be there three times."""
     width, height = image.size
     pixels = np.empty((height, width) if mode == "L" else (height, width, 3), np.uint8)
     for rows, strip in _strips(image):
@@ -199,7 +199,9 @@ def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
 
 
 def _measured(image: Image.Image, path: Path) -> npt.NDArray:
-    """A loaded band of integers or floats → (H, W) uint16, scaled to its range where it fills little of its type's."""
+    """Return a loaded band of integers or floats → (H, W) uint16, scaled to its range where it fills little of its
+    type's.
+    """
     full = 65535
     low, high, fits = _range(image, path)
     scaled = not fits or high - low <= full * _SMALL_PART
@@ -216,7 +218,9 @@ def _measured(image: Image.Image, path: Path) -> npt.NDArray:
 
 
 def _range(image: Image.Image, path: Path) -> tuple[float, float, bool]:
-    """Low and high end of a band without its outliers, from a part of its pixels; whether all values are uint16."""
+    """Return low and high end of a band without its outliers, from a part of its pixels; whether all values are
+    uint16.
+    """
     sample, fits = [], image.mode != "F"
     step = max(1, image.size[0] * image.size[1] // _SAMPLED)
     for _, strip in _strips(image):

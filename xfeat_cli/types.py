@@ -119,7 +119,7 @@ class Links:
         return len(self.indices)
 
     def of(self, chosen: IndexArray | BoolArray) -> Links:
-        """Those that an index array or a mask chooses."""
+        """Return those that an index array or a mask chooses."""
         return Links(self.indices[chosen], self.affines[chosen], self.shifts[chosen], self.information[chosen])
 
     @classmethod

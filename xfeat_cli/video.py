@@ -29,11 +29,11 @@ class VideoFrame:
     _frame: Any
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """(H, W, 3), red first, turned as the video asks."""
+        """Return (H, W, 3), red first, turned as the video asks."""
         return self._turned(self._frame.to_ndarray(format="rgb24"))
 
     def gray(self, longest: int) -> npt.NDArray[np.uint8]:
-        """(h, w), reduced so that its longest side is at most `longest` px, turned as the video asks."""
+        """Return (h, w), reduced so that its longest side is at most `longest` px, turned as the video asks."""
         scale = min(1.0, longest / max(self._frame.width, self._frame.height))
         width, height = (max(1, round(side * scale)) for side in (self._frame.width, self._frame.height))
         return self._turned(self._frame.reformat(width, height, "gray", interpolation="AREA").to_ndarray())
@@ -43,7 +43,7 @@ class VideoFrame:
 
 
 def duration(path: Path) -> float:
-    """About how many seconds a video lasts, 0 where it does not say. Raises VideoError, UsageError."""
+    """Return about how many seconds a video lasts, 0 where it does not say. Raises VideoError, UsageError."""
     with _opened(path) as container:
         stream = container.streams.video[0]
         if stream.duration is not None:
@@ -52,7 +52,7 @@ def duration(path: Path) -> float:
 
 
 def frames(path: Path) -> Iterator[VideoFrame]:
-    """All frames of the first stream of pictures, in the order of showing.
+    """Yield all frames of the first stream of pictures, in the order of showing.
 
     A damaged video gives what can be decoded before the damage, if that is anything. Raises VideoError, UsageError.
     """
@@ -95,10 +95,10 @@ def _opened(path: Path) -> Any:
 
 
 def sharpness(gray: npt.NDArray[np.uint8]) -> float:
-    """How much a gray image (H, W) changes from pixel to pixel: the variance of its Laplacian."""
+    """Return how much a gray image (H, W) changes from pixel to pixel: the variance of its Laplacian."""
     return float(cv2.Laplacian(gray, cv2.CV_32F).var())
 
 
 def jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """(H, W, 3), red first → a JPEG file of quality 95."""
+    """Map (H, W, 3), red first → a JPEG file of quality 95."""
     return cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()

@@ -58,7 +58,9 @@ class XFeat:
         self._matcher: tuple[tuple[str, str | None, float], LighterGlue] | None = None
 
     def with_options(self, **options: Any) -> XFeat:
-        """The same network with other options of detection: mode, top_k, resize, detection_threshold or grids."""
+        """Return the same network with other options of detection: mode, top_k, resize, detection_threshold or
+        grids.
+        """
         other = copy(self)
         other.config = replace(self.config, **options)
         return other
@@ -68,7 +70,7 @@ class XFeat:
     @overload
     def detect(self, images: Sequence[npt.NDArray]) -> list[Features]: ...
     def detect(self, images: npt.NDArray | Sequence[npt.NDArray]) -> Features | list[Features]:
-        """Features of one image, or of each image of a batch.
+        """Return features of one image, or of each image of a batch.
 
         The result for an image does not depend on the others. On a CPU an image has one thread, and several images
         share the cores.
@@ -144,7 +146,7 @@ class XFeat:
         return refine(refiner, features0, features1, matches, config.min_confidence, labels)
 
     def _lighterglue(self, device: torch.device, config: MatchConfig) -> LighterGlue:
-        """The matcher of some weights, kept for further pairs."""
+        """Return the matcher of some weights, kept for further pairs."""
         key = (str(device), config.weights, config.min_score)
         if self._matcher is None or self._matcher[0] != key:
             state = weights.load_matcher(config.weights or MATCHER_WEIGHTS).state
@@ -152,7 +154,7 @@ class XFeat:
         return self._matcher[1]
 
     def detect_photos(self, photos: Sequence[Photo]) -> list[Features]:
-        """Features of photographs of one gray size, on the calling thread alone.
+        """Return features of photographs of one gray size, on the calling thread alone.
 
         On a GPU, in batches of at most `batch_size`; where its memory does not hold one, that is halved from then on.
         """
@@ -244,7 +246,7 @@ def _too_large(photo: Photo) -> ImageError:
 
 
 def _network_masks(photos: Sequence[Photo], size: tuple[int, int]) -> list[npt.NDArray[np.bool_]] | None:
-    """The photographs' masks at network size, (H, W) each; None if no photograph has one."""
+    """Return the photographs' masks at network size, (H, W) each; None if no photograph has one."""
     if all(photo.mask is None for photo in photos):
         return None
     masks = []
@@ -289,6 +291,6 @@ def _to_stored(decoded: Decoded, size: tuple[int, int], photo: Photo) -> Feature
 
 
 def _as_stored(features: Features, photo: Photo) -> Features:
-    """Features of what a photograph shows upright → those of the photograph as it is stored."""
+    """Map features of what a photograph shows upright → those of the photograph as it is stored."""
     x, y = from_upright(features.keypoints[:, 0], features.keypoints[:, 1], photo.shown, photo.orientation)
     return replace(features, keypoints=np.stack([x, y], 1), image_size=photo.size, orientation=photo.orientation)

@@ -17,7 +17,7 @@ from xfeat_cli.benchmark.config import Curve, GrowthConfig
 from xfeat_cli.benchmark.growth import Growth, GrowthReport, exponent, growth
 from xfeat_cli.benchmark.growth_chart import save_growth_chart
 from xfeat_cli.benchmark.point import Cost, Task, measure
-from xfeat_cli.cli.bench import app
+from xfeat_cli.cli.bench.speed import app
 from xfeat_cli.errors import UsageError
 from xfeat_cli.store.reader import FeaturesReader
 

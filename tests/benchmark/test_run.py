@@ -21,8 +21,8 @@ from xfeat_cli.benchmark.chart import save_chart
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
 from xfeat_cli.benchmark.report import Alternative, BenchReport, Result
 from xfeat_cli.benchmark.run import bench
-from xfeat_cli.cli.bench import _print_tables
-from xfeat_cli.cli.bench import bench as command
+from xfeat_cli.cli.bench.speed import _print_tables
+from xfeat_cli.cli.bench.speed import bench as command
 from xfeat_cli.errors import UsageError
 from xfeat_cli.model import calibration
 

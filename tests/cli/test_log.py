@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from xfeat_cli.cli.console import JobConsole
+from xfeat_cli.cli.terminal.console import JobConsole
 from xfeat_cli.jobs.progress import Report, Status, Summary
 
 

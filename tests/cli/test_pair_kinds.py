@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from xfeat_cli.cli import pair_kinds
+from xfeat_cli.cli import pairs as pair_kinds
 from xfeat_cli.errors import PairsError
 from xfeat_cli.store.layout import FEATURES, features_entry
 from xfeat_cli.store.writer import Store

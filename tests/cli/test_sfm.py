@@ -12,7 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from xfeat_cli.cli import aggregate, colmap, eval_sfm, eval_sift, map, sfm
+from xfeat_cli.cli import aggregate, colmap, map
+from xfeat_cli.cli.evaluate import sfm as eval_sfm
+from xfeat_cli.cli.evaluate import sift as eval_sift
+from xfeat_cli.cli.sfm import command as sfm
 from xfeat_cli.demo import DemoScene, render_scene
 from xfeat_cli.errors import SfmError, UsageError
 

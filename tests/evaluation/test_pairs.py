@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from xfeat_cli.cli import eval_pairs
+from xfeat_cli.cli.evaluate import pairs as eval_pairs
 from xfeat_cli.errors import UsageError
 from xfeat_cli.evaluation.pairs import score_pairs
 

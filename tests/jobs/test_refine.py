@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from xfeat_cli.config import RefineConfig
 from xfeat_cli.errors import ProvenanceError, StoreError, UsageError
 from xfeat_cli.jobs import adjustment, registration
 from xfeat_cli.jobs.progress import Report
@@ -292,3 +294,16 @@ def test_links_can_be_read_back(scene: Path, tmp_path: Path) -> None:
 def _given(name: str) -> np.ndarray:
     rng = np.random.default_rng(NAMES.index(name))
     return true_points()[name] + rng.normal(0, NOISE, (220, 2))
+
+
+def test_a_disk_that_fills_up_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Nothing:
+        def names(self) -> list[str]:
+            return []
+
+    monkeypatch.setattr(adjustment, "_mapped", full)
+    with pytest.raises(StoreError, match=r"cannot write .*: No space left on device; .*make room"):
+        adjustment.adjust({}, Nothing(), Nothing(), tmp_path, RefineConfig())

@@ -24,7 +24,7 @@ class Agreement:
 
 
 def agreement(found: Features, expected: Features, pixel: float = 1.0) -> Agreement:
-    """How many keypoints of `expected` are in `found`. pixel: stored-image px per px of the network's image.
+    """Return how many keypoints of `expected` are in `found`. pixel: stored-image px per px of the network's image.
 
     Semi-dense cells are compared with cells of the same scale.
     """
@@ -41,6 +41,6 @@ def agreement(found: Features, expected: Features, pixel: float = 1.0) -> Agreem
 
 
 def _places(features: Features, pixel: float) -> np.ndarray:
-    """(N, 3): x and y, and the scale, far apart for each scale."""
+    """Return (N, 3): x and y, and the scale, far apart for each scale."""
     scales = np.zeros(len(features)) if features.scales is None else features.scales * 100
     return np.column_stack([features.keypoints / pixel, scales]).astype(np.float32)

@@ -41,22 +41,22 @@ class Baseline:
 
     @torch.inference_mode()
     def heads(self, gray: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gray (1, 1, H, W), sides multiples of 32 → descriptors, logits, reliability."""
+        """Map gray (1, 1, H, W), sides multiples of 32 → descriptors, logits, reliability."""
         return self.network(reference.normalise(gray))
 
     @torch.inference_mode()
     def sparse(self, gray: Tensor, stored_size: tuple[int, int]) -> Features:
-        """Sparse features of a gray image (H, W) on the device."""
+        """Return sparse features of a gray image (H, W) on the device."""
         return reference.sparse(self.network, gray, stored_size, self._top_k, self._threshold)
 
     @torch.inference_mode()
     def semi_dense(self, gray: Tensor, stored_size: tuple[int, int], top_k: int) -> Features:
-        """Semi-dense features of a gray image (H, W) on the device."""
+        """Return semi-dense features of a gray image (H, W) on the device."""
         return reference.semi_dense(self.network, gray, stored_size, top_k)
 
     @torch.inference_mode()
     def match(self, features0: Features, features1: Features) -> Matches:
-        """Mutual nearest neighbours from two full products."""
+        """Return mutual nearest neighbours from two full products."""
         d0, d1 = (torch.from_numpy(f.descriptors).to(self._device).float() for f in (features0, features1))
         best01, index01 = (d0 @ d1.T).max(1)
         _, index10 = (d1 @ d0.T).max(1)
@@ -66,11 +66,11 @@ class Baseline:
 
     @torch.inference_mode()
     def refine(self, features0: Features, features1: Features, matches: Matches) -> PointMatches:
-        """Refinement of the first image's points."""
+        """Return refinement of the first image's points."""
         return reference.refine(self._run_refiner, features0, features1, matches)
 
     def extract(self, images: Iterable[ImageFile], resize: int, output: Path) -> None:
-        """Sparse features of photographs, one after another, into a new file."""
+        """Write sparse features of photographs, one after another, into a new file."""
         output.unlink(missing_ok=True)
         for image in images:
             read = cv2.imread(str(image.path))
@@ -91,7 +91,7 @@ class Baseline:
                 group.create_dataset("image_size", data=np.array(features.image_size))
 
     def match_pairs(self, pairs: Iterable[tuple[str, str]], features: Path, output: Path) -> None:
-        """Matches of pairs, one after another, each reading its two images, into a new file."""
+        """Write matches of pairs, one after another, each reading its two images, into a new file."""
         output.unlink(missing_ok=True)
         for pair in pairs:
             with h5py.File(features, "r", libver="latest") as h5:

@@ -157,11 +157,11 @@ class Cases:
         return Case(name, lambda: [reference() for _ in range(items)], run, gflop, items, same, alternatives=others)
 
     def _items(self, batch_size: int) -> int:
-        """Images of a run: a batch of a GPU, or some for each core."""
+        """Return images of a run: a batch of a GPU, or some for each core."""
         return batch_size if self.device.type != "cpu" else _IMAGES_EACH * self._workers
 
     def _matching(self, name: Measurement, count: int) -> Case:
-        """Pairs of random descriptors, noisy copies of each other in another order."""
+        """Return pairs of random descriptors, noisy copies of each other in another order."""
         random = torch.Generator().manual_seed(0)
         pairs, count_of_pairs = [], _PAIRS[self.device.type]
         for _ in range(count_of_pairs):
@@ -240,7 +240,7 @@ class Cases:
         )
 
     def _resized(self, size: tuple[int, int]) -> list[ImageFile]:
-        """JPEGs of the photographs, or some of them, at a size (H, W)."""
+        """Return JPEGs of the photographs, or some of them, at a size (H, W)."""
         folder = self._folder / f"{size[1]}x{size[0]}"
         folder.mkdir(exist_ok=True)
         for number, image in enumerate(self._images[:_RESIZED]):
@@ -298,13 +298,13 @@ class Cases:
         return XFeat(replace(ExtractConfig(mode=mode), **(self._options | options)))
 
     def _gray(self, index: int, size: tuple[int, int]) -> Tensor:
-        """A photograph (H, W) on the device, stretched to the size."""
+        """Return a photograph (H, W) on the device, stretched to the size."""
         gray = read_photo(self._images[index % len(self._images)], 0).gray
         return torch.from_numpy(cv2.resize(gray, size[::-1], interpolation=cv2.INTER_AREA)).to(self.device)
 
 
 def _root(images: list[ImageFile]) -> Path:
-    """The folder that the photographs' names are relative to."""
+    """Return the folder that the photographs' names are relative to."""
     first = images[0]
     return first.path.parents[first.name.count("/")]
 

@@ -15,7 +15,7 @@ _LEFT, _BARS, _RIGHT = 250, 560, 270
 
 
 def save_chart(report: BenchReport, path: Path) -> None:
-    """One bar for each result: how many times faster than the reference path. Raises UsageError if not writable."""
+    """Draw a bar for each result: how many times faster than the reference path. Raises UsageError if not writable."""
     height = (len(report.results) + 2) * _ROW
     image = blank(_LEFT + _BARS + _RIGHT, height)
     longest = max([1.0, *(result.ratio for result in report.results)])

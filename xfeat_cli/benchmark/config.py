@@ -67,7 +67,7 @@ class Curve(str, Enum):
 
     @property
     def unit(self) -> str:
-        """What grows."""
+        """Return what grows."""
         units = {Curve.EXTRACT_IMAGES: "images", Curve.EXTRACT_SIZE: "megapixels", Curve.MATCH_PAIRS: "pairs"}
         return units.get(self, "keypoints")
 
@@ -97,6 +97,6 @@ class GrowthConfig:
 
     @property
     def sizes(self) -> dict[Curve, tuple[int, ...]]:
-        """The sizes of the curves to measure."""
+        """Return the sizes of the curves to measure."""
         every = dict(zip(Curve, (self.images, self.megapixels, self.pairs, self.keypoints), strict=True))
         return {curve: every[curve] for curve in self.curves}

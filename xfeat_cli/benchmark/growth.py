@@ -102,12 +102,12 @@ def growth(config: GrowthConfig, progress: Callable[[str], None] = lambda line: 
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """p of `fit`."""
+    """Return p of `fit`."""
     return fit(sizes, values)[0]
 
 
 def fit(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
-    """(p, c) of the least-squares fit of value = c · size^p, in logarithms, to the larger half of the sizes.
+    """Return (p, c) of the least-squares fit of value = c · size^p, in logarithms, to the larger half of the sizes.
 
     Among the smaller ones, what a run costs at any size would hide how it grows. Values of nothing count as a
     thousandth.
@@ -119,7 +119,7 @@ def fit(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
 
 
 def larger_half(sizes: Sequence[float]) -> list[int]:
-    """Places of the larger sizes, ascending: more than half of them, and at least two."""
+    """Return places of the larger sizes, ascending: more than half of them, and at least two."""
     return sorted(range(len(sizes)), key=sizes.__getitem__)[-max(2, len(sizes) // 2 + 1) :]
 
 
@@ -204,7 +204,7 @@ class _Tasks:
         return {"pairs": list(pairs), "features": str(features), "output": output}
 
     def _photographs(self, folder: str, count: int, side: int) -> list[str]:
-        """Photographs of side × ¾ side pixels, tiled from a few rendered ones."""
+        """Return photographs of side × ¾ side pixels, tiled from a few rendered ones."""
         names = [f"{number:05}.jpg" for number in range(count)]
         (self._folder / folder).mkdir()
         for number, name in enumerate(names):
@@ -215,7 +215,7 @@ class _Tasks:
         return names
 
     def _features(self, images: int, keypoints: int) -> tuple[Path, list[str]]:
-        """A file of synthetic features; of two images some descriptors are alike."""
+        """Return a file of synthetic features; of two images some descriptors are alike."""
         path, random = self._folder / f"features-{images}-{keypoints}.h5", np.random.default_rng(0)
         common = random.normal(size=(round(_SHARED_KEYPOINTS * keypoints), DESCRIPTOR_DIM))
         names = [f"{number:05}.jpg" for number in range(images)]

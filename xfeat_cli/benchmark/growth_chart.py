@@ -23,7 +23,7 @@ _LEAST_RANGE = math.log10(4)
 
 
 def save_growth_chart(report: GrowthReport, path: Path) -> None:
-    """A column for each curve, with measured points and fitted exponents. Raises UsageError if not writable."""
+    """Draw a column for each curve, with measured points and fitted exponents. Raises UsageError if not writable."""
     image = blank(max(2, len(report.curves)) * _WIDTH, _TITLE + 2 * _HEIGHT)
     write(image, f"{report.machine['device']}, {report.machine['precision']}", 12, 28)
     for column, curve in enumerate(report.curves):
@@ -70,7 +70,7 @@ class _Axis:
         return round(self._first + share * (self._last - self._first))
 
     def ticks(self) -> list[float]:
-        """1, 2 and 5 times the powers of ten in range."""
+        """Return 1, 2 and 5 times the powers of ten in range."""
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
         every = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
         return [tick for tick in every if self._low <= math.log10(tick) <= self._high]

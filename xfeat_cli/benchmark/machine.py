@@ -34,7 +34,7 @@ def synchronise(device: torch.device) -> None:
 
 @cache
 def ceiling_gflops(device: torch.device, precision: Precision) -> float:
-    """GFLOP/s of a large square matrix product, the best of several."""
+    """Return GFLOP/s of a large square matrix product, the best of several."""
     side = _PRODUCT_SIDE[device.type]
     a, b = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
     best = 0.0
@@ -48,7 +48,7 @@ def ceiling_gflops(device: torch.device, precision: Precision) -> float:
 
 
 def peak_memory_mb() -> float:
-    """Most memory that this process has held, in MB of 2^20 bytes."""
+    """Return most memory that this process has held, in MB of 2^20 bytes."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
@@ -61,7 +61,7 @@ def peak_memory_mb() -> float:
 
 
 def describe(device: torch.device, precision: Precision) -> dict[str, str | int | float]:
-    """The `machine` of the report."""
+    """Return the `machine` of the report."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         "type": device.type,
@@ -79,22 +79,24 @@ def describe(device: torch.device, precision: Precision) -> dict[str, str | int 
 
 @cache
 def network_gflop(height: int, width: int) -> float:
-    """Multiplications and additions, in billions, of the network on one image, padded to multiples of the stride."""
+    """Return multiplications and additions, in billions, of the network on one image, padded to multiples of the
+    stride.
+    """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         XFeatNetwork()(torch.empty(1, 1, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE))
     return counter.get_total_flops() / 1e9
 
 
 def semi_dense_gflop(height: int, width: int) -> float:
-    """As `network_gflop`, for the two scaled images of a semi-dense pass."""
+    """Behave as `network_gflop`, for the two scaled images of a semi-dense pass."""
     return sum(network_gflop(*size) for size in semi_dense_sizes((height, width)))
 
 
 def match_gflop(count0: int, count1: int) -> float:
-    """The work of one product of all descriptors."""
+    """Return the work of one product of all descriptors."""
     return 2e-9 * count0 * count1 * DESCRIPTOR_DIM
 
 
 def refine_gflop(matches: int) -> float:
-    """The work of refining that many matches at one end."""
+    """Return the work of refining that many matches at one end."""
     return 2e-9 * matches * sum(p.numel() for p in Refiner().parameters() if p.ndim == 2)

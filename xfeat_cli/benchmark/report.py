@@ -44,8 +44,9 @@ class BenchReport:
     alternatives: list[Alternative] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """One object: `machine` and `results`, and beside them `runs`, `accuracy` and `time_split` by result, and
-        `alternatives`."""
+        """Return one object: `machine` and `results`, and beside them `runs`, `accuracy` and `time_split` by result,
+        and `alternatives`.
+        """
         return {
             "machine": self.machine,
             "results": [asdict(result) for result in self.results],

@@ -78,7 +78,7 @@ def _repeated(function: Callable[[], Any], times: int) -> None:
 
 
 def _images(config: BenchConfig, folder: Path, progress: Callable[[str], None]) -> list[ImageFile]:
-    """At least two photographs: the user's, or rendered ones."""
+    """Return at least two photographs: the user's, or rendered ones."""
     if config.images is not None:
         found = find_images(config.images)[: config.most_images]
         if len(found) < 2:

@@ -19,11 +19,11 @@ class Timing:
 
     @property
     def ratio(self) -> float:
-        """How many times faster the default is."""
+        """Return how many times faster the default is."""
         return self.reference_ms / self.default_ms
 
     def per(self, items: int) -> Timing:
-        """The time of one of the `items` that a run handles."""
+        """Return the time of one of the `items` that a run handles."""
         return Timing(self.reference_ms / items, self.default_ms / items, self.runs)
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import JsonOption, OverwriteOption, QuietOption, VerboseOption
+from xfeat_cli.cli.terminal.console import JobConsole, interruptible
 from xfeat_cli.sfm.config import AggregateConfig
 
 _DEFAULT = AggregateConfig()

@@ -6,48 +6,37 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from xfeat_cli.cli import (
     aggregate,
-    bench,
     colmap,
     demo,
     doctor,
-    eval_homography,
-    eval_localization,
-    eval_mirror,
-    eval_pairs,
-    eval_pose_pairs,
-    eval_sfm,
-    eval_sift,
-    eval_uncertainty,
-    eval_warps,
-    evaluate,
     export,
     export_model,
     extract,
     frames,
     inspect,
-    interrupts,
     localize,
-    log,
     map,
     match,
     merge,
-    pair_kinds,
     pairs,
     refine,
     report,
-    sfm,
     train,
     view,
     weights,
 )
+from xfeat_cli.cli.bench import speed as bench
+from xfeat_cli.cli.evaluate import app as evaluate
 from xfeat_cli.cli.help import App
-from xfeat_cli.cli.wording import in_options
+from xfeat_cli.cli.sfm import command as sfm
+from xfeat_cli.cli.terminal import interrupts, log
+from xfeat_cli.cli.terminal.wording import in_options
 from xfeat_cli.errors import XFeatError, one_line
 from xfeat_cli.version import __version__
 
@@ -56,43 +45,42 @@ app = App(
     no_args_is_help=True,
     help="Local features and matches for structure-from-motion, from folders of photographs.",
 )
-app.command("extract")(extract.extract)
-app.command("frames")(frames.frames)
-app.command("match")(match.match)
-app.command("match-pairs", help="The same as `match`.")(match.match)
-for _kind in (pair_kinds.retrieval, pair_kinds.spatial, pair_kinds.poses, pair_kinds.covisibility, pair_kinds.union):
-    pairs.app.command()(_kind)
-app.add_typer(pairs.app, name="pairs")
-app.command("refine")(refine.refine)
-app.command("merge")(merge.merge)
-app.command("aggregate")(aggregate.aggregate)
-app.command("colmap")(colmap.colmap)
-app.command("map")(map.map_)
-app.command("sfm")(sfm.sfm)
-app.command("localize")(localize.localize)
-app.command("train")(train.train)
-app.command("export-model")(export_model.export_model)
-app.command("inspect")(inspect.inspect)
-app.command("view")(view.view)
-app.command("report")(report.report)
-app.command("doctor")(doctor.doctor)
-app.command("export")(export.export)
-app.command("demo")(demo.demo)
-app.add_typer(bench.app, name="bench")
-evaluate.app.command("sfm")(eval_sfm.sfm)
-evaluate.app.command("pairs")(eval_pairs.pairs)
-evaluate.app.command("sift")(eval_sift.sift)
-evaluate.app.command("homography")(eval_homography.homography)
-evaluate.app.command("hpatches")(eval_homography.hpatches)
-evaluate.app.command("localization")(eval_localization.localization)
-evaluate.app.command("megadepth1500")(eval_pose_pairs.megadepth1500)
-evaluate.app.command("scannet1500")(eval_pose_pairs.scannet1500)
-evaluate.app.command("imc")(eval_pose_pairs.imc)
-evaluate.app.command("mirror")(eval_mirror.mirror)
-evaluate.app.command("uncertainty")(eval_uncertainty.uncertainty)
-evaluate.app.command("warps")(eval_warps.warps)
-app.add_typer(evaluate.app, name="eval")
-app.add_typer(weights.app, name="weights")
+_COMMANDS: dict[str, dict[str, Any]] = {
+    "From photographs to a model": {
+        "sfm": sfm.sfm,
+        "frames": frames.frames,
+        "extract": extract.extract,
+        "pairs": pairs.app,
+        "match": match.match,
+        "match-pairs": match.match,
+        "refine": refine.refine,
+        "aggregate": aggregate.aggregate,
+        "merge": merge.merge,
+        "colmap": colmap.colmap,
+        "map": map.map_,
+        "localize": localize.localize,
+    },
+    "See and judge": {
+        "report": report.report,
+        "view": view.view,
+        "inspect": inspect.inspect,
+        "doctor": doctor.doctor,
+        "export": export.export,
+        "eval": evaluate.app,
+        "bench": bench.app,
+    },
+    "Weights": {"weights": weights.app, "train": train.train, "export-model": export_model.export_model},
+    "Try": {"demo": demo.demo},
+}
+"""Heading of the help page → the commands under it, in their order."""
+
+for _panel, _commands in _COMMANDS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, App):
+            app.add_typer(_command, name=_name, rich_help_panel=_panel)
+        else:
+            _same = {"help": "The same as `match`."} if _name == "match-pairs" else {}
+            app.command(_name, rich_help_panel=_panel, **_same)(_command)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, finish_part, interruptible
 from xfeat_cli.cli.feature_options import (
     BatchSizeOption,
     DecodingOption,
@@ -38,6 +37,7 @@ from xfeat_cli.cli.options import (
     VerboseOption,
 )
 from xfeat_cli.cli.scale import extract_runner
+from xfeat_cli.cli.terminal.console import JobConsole, finish_part, interruptible
 from xfeat_cli.config import ExtractConfig
 from xfeat_cli.errors import UsageError
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import DeviceOption, OverwriteOption, QuietOption
+from xfeat_cli.cli.terminal.console import JobConsole, interruptible
 from xfeat_cli.config import ExtractConfig, FramesConfig
 
 _DEFAULT, _EXTRACT = FramesConfig(), ExtractConfig()

@@ -61,7 +61,7 @@ class App(typer.Typer):
 
 
 def write_help(command: Any, ctx: Any, width: int) -> str:
-    """The help page of a command or a group, as text of at most `width` columns where words allow it."""
+    """Return the help page of a command or a group, as text of at most `width` columns where words allow it."""
     lines = [*_usage(command, ctx, width), "", *_prose(command.help or "", width)]
     panels: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(ctx):
@@ -71,13 +71,22 @@ def write_help(command: Any, ctx: Any, width: int) -> str:
             default = "Arguments" if isinstance(parameter, TyperArgument) else "Options"
             panels.setdefault(panel or default, []).append((_names(record[0]), _meaning(record[1])))
     if isinstance(command, TyperGroup):
-        commands = ((name, command.get_command(ctx, name)) for name in command.list_commands(ctx))
-        panels["Commands"] = [(name, one.get_short_help_str(1000)) for name, one in commands if one and not one.hidden]
+        for name, below in _commands(command, ctx):
+            panel = getattr(below, "rich_help_panel", None) or "Commands"
+            panels.setdefault(panel, []).append((name, below.get_short_help_str(1000)))
     for panel in sorted(panels, key=lambda name: _PANELS.index(name) if name in _PANELS else len(_PANELS)):
         lines += ["", typer.style(f"{panel}:", bold=True)]
         for names, meaning in panels[panel]:
             lines += _row(names, meaning, width)
     return "\n".join(lines) + "\n"
+
+
+def _commands(group: TyperGroup, ctx: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the commands that are shown, in the order in which they were added."""
+    for name in group.commands:
+        below = group.get_command(ctx, name)
+        if below is not None and not below.hidden:
+            yield name, below
 
 
 def _width(formatter: Any) -> int:
@@ -90,7 +99,7 @@ def _usage(command: Any, ctx: Any, width: int) -> list[str]:
 
 
 def _prose(text: str, width: int) -> Iterator[str]:
-    """Paragraphs, wrapped; indented ones as they are, without blank lines between two of them."""
+    """Yield paragraphs, wrapped; indented ones as they are, without blank lines between two of them."""
     before = None
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
         indented = paragraph.startswith(" ")
@@ -105,7 +114,7 @@ def _prose(text: str, width: int) -> Iterator[str]:
 
 
 def _continued(line: str, width: int) -> list[str]:
-    """A line of an example that is too long, as a shell continues it."""
+    """Return a line of an example that is too long, as a shell continues it."""
     if len(line) <= width:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()) + 4)
@@ -116,7 +125,7 @@ def _continued(line: str, width: int) -> list[str]:
 
 
 def _names(names: str) -> str:
-    """An option and what follows it, or the name of an argument."""
+    """Return an option and what follows it, or the name of an argument."""
     if not names.startswith("-"):
         return names.split(" <")[0]
     for kind, shown in _TYPES.items():
@@ -130,7 +139,7 @@ def _meaning(text: str) -> str:
 
 
 def _row(names: str, meaning: str, width: int) -> Iterator[str]:
-    """Names on the left; a row of long names has its meaning below them."""
+    """Yield names on the left; a row of long names has its meaning below them."""
     left = f"  {names}"
     indent = " " * _NAMES_WIDTH
     wrapped = textwrap.wrap(meaning, max(20, width - _NAMES_WIDTH), break_long_words=False, break_on_hyphens=False)
@@ -142,7 +151,7 @@ def _row(names: str, meaning: str, width: int) -> Iterator[str]:
 
 
 def _choices(left: str, names: str, width: int) -> Iterator[str]:
-    """A row's left side alone; choices that no line holds are broken behind a stroke."""
+    """Yield a row's left side alone; choices that no line holds are broken behind a stroke."""
     line = ""
     for part in re.findall(r"[^|]+\|?", left):
         if line and len(line) + len(part) > width:

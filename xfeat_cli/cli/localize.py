@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import DeviceOption, JsonOption, QuietOption, VerboseOption
+from xfeat_cli.cli.terminal.console import JobConsole, interruptible
 from xfeat_cli.localization.config import LocalizeConfig
 
 _DEFAULT = LocalizeConfig()
@@ -75,7 +75,7 @@ def localize(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Where new photographs were taken, in a model that is there.
+    """Find where new photographs were taken, in a model that is there.
 
     Each query is extracted as the model's images were, matched with those that look most like it, and its pose
     estimated from the model's points that it shows. Exit code 0: all localised; 1: some not; 2: none.

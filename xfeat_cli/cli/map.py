@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.console import interruptible
 from xfeat_cli.cli.options import (
     JsonOption,
     MapperOption,
@@ -19,8 +18,9 @@ from xfeat_cli.cli.options import (
     SeedOption,
     ThreadsOption,
 )
-from xfeat_cli.cli.sfm_progress import SfmProgress
-from xfeat_cli.cli.sfm_table import print_table
+from xfeat_cli.cli.sfm.progress import SfmProgress
+from xfeat_cli.cli.sfm.table import print_table
+from xfeat_cli.cli.terminal.console import interruptible
 from xfeat_cli.sfm.config import MappingConfig
 
 _DEFAULT = MappingConfig()

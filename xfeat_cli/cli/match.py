@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, finish_part, interruptible
 from xfeat_cli.cli.feature_options import (
     MatcherOption,
     MinCossimOption,
@@ -29,6 +28,7 @@ from xfeat_cli.cli.options import (
 )
 from xfeat_cli.cli.refine import refine_matches
 from xfeat_cli.cli.scale import match_runner
+from xfeat_cli.cli.terminal.console import JobConsole, finish_part, interruptible
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import UsageError
 

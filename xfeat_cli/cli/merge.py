@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.options import JsonOption, OverwriteOption, QuietOption, VerboseOption
+from xfeat_cli.cli.terminal.console import JobConsole, interruptible
 
 
 def merge(

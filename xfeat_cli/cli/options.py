@@ -214,7 +214,9 @@ SeedOption = Annotated[
 
 
 def camera_sharing(camera: CameraSharing | None, single_camera: bool, camera_per_folder: bool) -> CameraSharing:
-    """What `--camera`, `--single-camera` and `--camera-per-folder` ask for. Raises UsageError where they disagree."""
+    """Return what `--camera`, `--single-camera` and `--camera-per-folder` ask for. Raises UsageError where they
+    disagree.
+    """
     asked = {
         *([camera] if camera is not None else []),
         *([CameraSharing.SINGLE] if single_camera else []),

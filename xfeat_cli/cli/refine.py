@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole, interruptible
 from xfeat_cli.cli.help import HARDWARE, MATCHING
 from xfeat_cli.cli.options import JsonOption, OverwriteOption, QuietOption, VerboseOption
+from xfeat_cli.cli.terminal.console import JobConsole, interruptible
 from xfeat_cli.config import RefineConfig
 
 _DEFAULT = RefineConfig()

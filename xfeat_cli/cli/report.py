@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole
 from xfeat_cli.cli.options import JsonOption, QuietOption
+from xfeat_cli.cli.terminal.console import JobConsole
 
 
 def report(

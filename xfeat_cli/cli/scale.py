@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xfeat_cli.cli.wording import in_options
+from xfeat_cli.cli.terminal.wording import in_options
 from xfeat_cli.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ Runner = Callable[..., "Summary"]
 
 
 def extract_runner(shard: str | None, ray: str | None) -> Runner:
-    """What extracts, as `--shard` and `--ray` ask. Raises UsageError for both."""
+    """Return what extracts, as `--shard` and `--ray` ask. Raises UsageError for both."""
     _not_both(shard, ray)
     if shard is not None:
         from xfeat_cli.scale.shards import Shard, extract_shard
@@ -34,7 +34,7 @@ def extract_runner(shard: str | None, ray: str | None) -> Runner:
 
 
 def match_runner(shard: str | None, ray: str | None) -> Runner:
-    """What matches; as `extract_runner`."""
+    """Return what matches; as `extract_runner`."""
     _not_both(shard, ray)
     if shard is not None:
         from xfeat_cli.scale.shards import Shard, match_shard

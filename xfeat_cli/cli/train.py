@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xfeat_cli.cli.interrupts import advising
 from xfeat_cli.cli.options import DeviceOption, QuietOption
+from xfeat_cli.cli.terminal.interrupts import advising
 from xfeat_cli.config import Precision
 from xfeat_cli.errors import UsageError, one_line
 from xfeat_cli.training.config import (
@@ -261,7 +261,7 @@ class TrainConsole:
 
 
 def describe(accuracy: WarpAccuracy) -> str:
-    """One line of what a validation measured."""
+    """Return one line of what a validation measured."""
     within = " / ".join(f"{share:.1f}" for share in accuracy.accuracy)
     line = (
         f"{within} % of matches within 1 / 3 / 5 px, repeatability {accuracy.repeatability:.1f} %, "

@@ -44,14 +44,16 @@ _UPPER_WINDOWS: tuple[Opening, ...] = tuple((x - 0.5, 3.55, x + 0.5, 4.85) for x
 
 
 def courtyard(seed: int) -> list[Thing]:
-    """Everything that stands in the courtyard."""
+    """Return everything that stands in the courtyard."""
     return [*_walls(seed), *_facade(seed), *_entrance(), *_furniture(seed)]
 
 
 def _box(
     low: Triple, high: Triple, material: Material, front: Material | None = None, sides: str = "flrt"
 ) -> list[Thing]:
-    """The chosen sides of an upright box: front (−y), left, right, top, bottom; `front` is that side's own material."""
+    """Return the chosen sides of an upright box: front (−y), left, right, top, bottom; `front` is that side's own
+    material.
+    """
     (x0, y0, z0), (x1, y1, z1) = low, high
     dx, dy, dz = x1 - x0, y1 - y0, z1 - z0
     patches = {
@@ -69,7 +71,7 @@ def _patch(corner: Triple, right: Triple, down: Triple, holes: tuple[Opening, ..
 
 
 def _recess(opening: Opening, depth: float, reveal: Material, back: Material) -> list[Thing]:
-    """The inside of an opening in the facade: four reveals and what closes it at the back."""
+    """Return the inside of an opening in the facade: four reveals and what closes it at the back."""
     x0, z0, x1, z1 = opening
     dx, dz = x1 - x0, z1 - z0
     return [
@@ -112,7 +114,7 @@ def _walls(seed: int) -> list[Thing]:
 
 
 def _neighbour_house() -> list[Thing]:
-    """What shows above the walls: the houses next door."""
+    """Return what shows above the walls: the houses next door."""
     far = plaster((0.80, 0.62, 0.46))
     things = [
         Thing(_patch((-11.0, 4.0, 8.6), (9.0, 0, 0), (0, 0, -5.6)), far, 0.7),

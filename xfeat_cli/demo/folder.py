@@ -37,17 +37,19 @@ class DemoScene:
 
     @property
     def images(self) -> Path:
-        """The folder of photographs."""
+        """Return the folder of photographs."""
         return self.folder / "images"
 
     @property
     def cameras_file(self) -> Path:
-        """The true cameras; exists only when everything else is complete."""
+        """Return the true cameras; exists only when everything else is complete."""
         return self.folder / "cameras.json"
 
 
 def build_scene(size: tuple[int, int], seed: int = 0, threads: int | None = None) -> Scene:
-    """The courtyard, painted finely enough for photographs of `size`; its geometry is the same for every size."""
+    """Return the courtyard, painted finely enough for photographs of `size`; its geometry is the same for every
+    size.
+    """
     pixel = _VIEWING_DISTANCE / (FOCAL_PER_LONG_SIDE * max(size))
     return finish(courtyard(seed), max(pixel, _FINEST_TEXEL), seed, threads or _threads())
 

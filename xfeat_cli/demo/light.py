@@ -56,7 +56,9 @@ class Occluders:
 
     @classmethod
     def of(cls, shapes: Sequence[Shape], toward: Float64Array, points: int) -> Occluders:
-        """The outlines of `shapes` as seen from the direction `toward`; `points`, a multiple of 4, make a circle."""
+        """Return the outlines of `shapes` as seen from the direction `toward`; `points`, a multiple of 4, make a
+        circle.
+        """
         grouped = [_contours(shape, toward, points) for shape in shapes]
         contours = np.stack(
             [contour.repeat(points // len(contour), axis=0) for group in grouped for contour in group], axis=1
@@ -64,7 +66,7 @@ class Occluders:
         return cls(toward, contours, np.repeat(np.arange(len(grouped)), [len(group) for group in grouped]))
 
     def visibility(self, patch: Patch, grid: Grid, blur: float) -> FloatArray:
-        """The share of the light's disc seen from the patch, (rows, columns), softened by `blur` metres."""
+        """Return the share of the light's disc seen from the patch, (rows, columns), softened by `blur` metres."""
         rows, columns = grid.shape
         lit = np.ones((rows, columns), np.float32)
         to_texels = np.stack([patch.right / grid.width**2 * columns, patch.down / grid.height**2 * rows], axis=1)
@@ -100,18 +102,20 @@ class Lighting:
         return cls(Occluders.of(shapes, SUN, _SUN_OUTLINE_POINTS), sky)
 
     def on_patch(self, patch: Patch, grid: Grid) -> FloatArray:
-        """Factors (rows, columns, 3) for display colours: about 1 where a surface faces the sun."""
+        """Return factors (rows, columns, 3) for display colours: about 1 where a surface faces the sun."""
         sunward = float(patch.normal @ SUN)
         direct = self.sun.visibility(patch, grid, _PENUMBRA) * sunward if sunward > 0.02 else np.float32(0)
         return _display(direct, self._openness(patch, grid), (1 - patch.normal[2]) / 2)
 
     def on_curve(self, normals: FloatArray, grounded: FloatArray) -> FloatArray:
-        """Factors (..., 3) for curved surfaces with unit normals (..., 3); `grounded` (...) is the sky's share."""
+        """Return factors (..., 3) for curved surfaces with unit normals (..., 3); `grounded` (...) is the sky's
+        share.
+        """
         direct = np.maximum(normals @ SUN.astype(np.float32), 0)
         return _display(direct, grounded * (0.5 + 0.5 * normals[..., 2]), 0.5 - 0.5 * normals[..., 2])
 
     def _openness(self, patch: Patch, grid: Grid) -> FloatArray:
-        """The share of the sky seen from the patch, weighted by the cosine: 1 for open ground."""
+        """Return the share of the sky seen from the patch, weighted by the cosine: 1 for open ground."""
         coarse = Grid(grid.width, grid.height, max(grid.texel, _SKY_TEXEL))
         total = np.zeros(coarse.shape, np.float32)
         for occluders in self.sky:
@@ -134,7 +138,7 @@ def _display(direct: FloatArray | np.float32, sky: FloatArray, downward: FloatAr
 
 
 def _contours(shape: Shape, toward: Float64Array, points: int) -> list[Float64Array]:
-    """A shape's outline as seen from `toward`, then its openings, each (K, 3)."""
+    """Return a shape's outline as seen from `toward`, then its openings, each (K, 3)."""
     if isinstance(shape, Patch):
         openings = [shape.at(np.array([u0, u1, u1, u0]), np.array([v0, v0, v1, v1])) for u0, v0, u1, v1 in shape.holes]
         if shape.round:
@@ -153,7 +157,9 @@ def _contours(shape: Shape, toward: Float64Array, points: int) -> list[Float64Ar
 def _clipped(
     unmoved: Float64Array, height: Float64Array, shadow: Float64Array
 ) -> tuple[Float64Array, npt.NDArray[np.bool_]]:
-    """The shadows (2P, B, 2) of the parts of contours (P, B, 2) at `height` (P, B) ≥ 0, and which points to keep."""
+    """Return the shadows (2P, B, 2) of the parts of contours (P, B, 2) at `height` (P, B) ≥ 0, and which points to
+    keep.
+    """
     above = height >= 0
     following = np.roll(height, -1, axis=0)
     crosses = above != (following >= 0)

@@ -26,7 +26,7 @@ TIMBER: Sequence[Colour] = ((0.58, 0.42, 0.27), (0.50, 0.35, 0.22), (0.64, 0.48,
 def masonry(
     palette: Sequence[Colour], unit: tuple[float, float], joint: float, mortar: Colour, spread: float = 0.10
 ) -> Material:
-    """Blocks of `unit` = (width, height) metres in running bond with joints of `joint` metres.
+    """Return blocks of `unit` = (width, height) metres in running bond with joints of `joint` metres.
 
     Each block has its own tone (standard deviation `spread`), worn edges and a lit upper, shaded lower arris.
     """
@@ -58,7 +58,7 @@ def masonry(
 
 
 def plaster(colour: Colour, bare: Colour = (0.62, 0.50, 0.42)) -> Material:
-    """Old plaster: blotches, hairline cracks, and patches fallen off to the wall below."""
+    """Return old plaster: blotches, hairline cracks, and patches fallen off to the wall below."""
 
     def paint(grid: Grid, key: Key) -> FloatArray:
         grain = fractal(grid, 0.12, (*key, 1), octaves=5, gain=0.8)
@@ -79,7 +79,7 @@ def plaster(colour: Colour, bare: Colour = (0.62, 0.50, 0.42)) -> Material:
 
 
 def planks(width: float, palette: Sequence[Colour] = TIMBER, upright: bool = True) -> Material:
-    """Boards of `width` metres with grain along them, gaps, and nails at their ends."""
+    """Return boards of `width` metres with grain along them, gaps, and nails at their ends."""
 
     def paint(grid: Grid, key: Key) -> FloatArray:
         turned = grid if upright else Grid(grid.height, grid.width, grid.texel)
@@ -104,7 +104,7 @@ def planks(width: float, palette: Sequence[Colour] = TIMBER, upright: bool = Tru
 
 
 def window(panes: tuple[int, int], frame: Colour = (0.86, 0.84, 0.78)) -> Material:
-    """A window: `panes` (columns, rows) of dark glass with a pale curtain behind, bars and a frame."""
+    """Return a window: `panes` (columns, rows) of dark glass with a pale curtain behind, bars and a frame."""
 
     def paint(grid: Grid, key: Key) -> FloatArray:
         rng = np.random.default_rng(key)
@@ -130,7 +130,7 @@ def window(panes: tuple[int, int], frame: Colour = (0.86, 0.84, 0.78)) -> Materi
 
 
 def smooth(colour: Colour, roughness: float = 0.06) -> Material:
-    """Dressed stone, paint or metal: one colour with fine grain and a few stains."""
+    """Return dressed stone, paint or metal: one colour with fine grain and a few stains."""
 
     def paint(grid: Grid, key: Key) -> FloatArray:
         tone = 1 + roughness * fractal(grid, 0.10, (*key, 1), octaves=5, gain=0.85)
@@ -141,7 +141,8 @@ def smooth(colour: Colour, roughness: float = 0.06) -> Material:
 
 
 def weathered(picture: FloatArray, grid: Grid, key: Key) -> FloatArray:
-    """Large stains, streaks run down by rain, and lichen spots, added to any picture of shape (rows, columns, 3).
+    """Return large stains, streaks run down by rain, and lichen spots, added to any picture of shape (rows, columns,
+    3).
 
     Surfaces too small to show them stay as they are.
     """
@@ -156,7 +157,7 @@ def weathered(picture: FloatArray, grid: Grid, key: Key) -> FloatArray:
 
 
 def rock(colour: Colour) -> Material:
-    """Speckled stone for carved balls (sheets of spheres)."""
+    """Return speckled stone for carved balls (sheets of spheres)."""
 
     def paint(grid: Grid, key: Key) -> FloatArray:
         points = sphere_normals(grid) * np.float32(grid.height / np.pi)
@@ -169,7 +170,7 @@ def rock(colour: Colour) -> Material:
 
 
 def spotted(colours: Sequence[Colour], spots: int) -> Material:
-    """A painted ball (sheets of spheres): the first colour, then round spots of random sizes in the others."""
+    """Return a painted ball (sheets of spheres): the first colour, then round spots of random sizes in the others."""
 
     def paint(grid: Grid, key: Key) -> FloatArray:
         rng = np.random.default_rng(key)
@@ -216,5 +217,5 @@ def with_decals(base: Material, decals: Sequence[tuple[float, float, float, npt.
 
 
 def _ramp(inside: npt.NDArray[np.floating], texel: float) -> FloatArray:
-    """Coverage of a texel by a region, from the distance to its edge in metres, positive inside."""
+    """Return coverage of a texel by a region, from the distance to its edge in metres, positive inside."""
     return np.clip(inside / np.float32(texel) + np.float32(0.5), 0, 1).astype(np.float32)

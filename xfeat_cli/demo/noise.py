@@ -32,24 +32,24 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Return (rows, columns)."""
         return max(2, round(self.height / self.texel)), max(2, round(self.width / self.texel))
 
     @property
     def u(self) -> FloatArray:
-        """Metres from the left edge, one per column."""
+        """Return metres from the left edge, one per column."""
         columns = self.shape[1]
         return ((np.arange(columns) + 0.5) * (self.width / columns)).astype(np.float32)
 
     @property
     def v(self) -> FloatArray:
-        """Metres from the top edge, one per row."""
+        """Return metres from the top edge, one per row."""
         rows = self.shape[0]
         return ((np.arange(rows) + 0.5) * (self.height / rows)).astype(np.float32)
 
 
 def spline_noise(grid: Grid, cell: float, key: Key, stretch: float = 1.0) -> FloatArray:
-    """One octave: random values `cell` metres apart (`cell·stretch` along v) under a cubic B-spline."""
+    """Return one octave: random values `cell` metres apart (`cell·stretch` along v) under a cubic B-spline."""
     columns = max(2, round(grid.width / cell)) if grid.around else int(grid.width / cell) + 4
     rows = int(grid.height / (cell * stretch)) + 4
     lattice = np.random.default_rng(key).standard_normal((rows, columns)).astype(np.float32)
@@ -67,7 +67,9 @@ def spline_noise(grid: Grid, cell: float, key: Key, stretch: float = 1.0) -> Flo
 
 
 def fractal(grid: Grid, cell: float, key: Key, octaves: int = 5, gain: float = 0.6, stretch: float = 1.0) -> FloatArray:
-    """Octaves of `spline_noise`, each half as coarse and `gain` as strong; those finer than two texels are left out."""
+    """Return octaves of `spline_noise`, each half as coarse and `gain` as strong; those finer than two texels are left
+    out.
+    """
     strengths = gain ** np.arange(octaves)
     strengths /= np.linalg.norm(strengths)
     field = np.zeros(grid.shape, np.float32)
@@ -79,7 +81,9 @@ def fractal(grid: Grid, cell: float, key: Key, octaves: int = 5, gain: float = 0
 
 
 def solid_fractal(points: FloatArray, cell: float, key: Key, texel: float, octaves: int = 5) -> FloatArray:
-    """A fractal field at points (..., 3) in metres, for curved bodies; octaves finer than two texels are left out."""
+    """Return a fractal field at points (..., 3) in metres, for curved bodies; octaves finer than two texels are left
+    out.
+    """
     strengths = 0.6 ** np.arange(octaves)
     strengths /= np.linalg.norm(strengths)
     field = np.zeros(points.shape[:-1], np.float32)

@@ -32,7 +32,9 @@ _PAPERS: tuple[Rgb, ...] = ((236, 226, 204), (222, 210, 178), (202, 216, 222), (
 
 
 def poster(key: Key, width: float, height: float) -> Decal:
-    """A printed poster of `width` × `height` metres: a motif of simple shapes, a headline and lines of small print."""
+    """Return a printed poster of `width` × `height` metres: a motif of simple shapes, a headline and lines of small
+    print.
+    """
     rng = np.random.default_rng(key)
     w, h = round(width * PIXELS_PER_METRE), round(height * PIXELS_PER_METRE)
     paper = _PAPERS[int(rng.integers(len(_PAPERS)))]
@@ -54,7 +56,7 @@ def poster(key: Key, width: float, height: float) -> Decal:
 
 
 def sign(text: str, height: float, ink: Rgb, ground: Rgb) -> Decal:
-    """A sign board with one line of large letters, `height` metres high."""
+    """Return a sign board with one line of large letters, `height` metres high."""
     h = round(height * PIXELS_PER_METRE)
     font = ImageFont.load_default(0.62 * h)
     x0, y0, x1, y1 = font.getbbox(text)
@@ -67,7 +69,7 @@ def sign(text: str, height: float, ink: Rgb, ground: Rgb) -> Decal:
 
 
 def graffiti(key: Key, width: float, height: float) -> Decal:
-    """Sprayed loops and splashes on a transparent ground."""
+    """Return sprayed loops and splashes on a transparent ground."""
     rng = np.random.default_rng(key)
     w, h = round(width * PIXELS_PER_METRE), round(height * PIXELS_PER_METRE)
     canvas = np.zeros((h, w, 4), np.uint8)
@@ -120,7 +122,7 @@ def _line(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: float
 
 
 def _torn(rng: np.random.Generator, h: int, w: int) -> npt.NDArray[np.uint8]:
-    """Opacity of a sheet of paper with a corner or two torn off."""
+    """Return opacity of a sheet of paper with a corner or two torn off."""
     opacity = np.full((h, w), 255, np.uint8)
     for x, y in ((0, 0), (w, 0), (0, h), (w, h)):
         if rng.random() < 0.4:

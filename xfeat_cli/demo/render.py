@@ -23,7 +23,8 @@ Window = tuple[slice, slice]
 def render_view(
     scene: Scene, camera: Camera, *, gain: float = 1.0, samples: int = 3
 ) -> tuple[npt.NDArray[np.uint8], FloatArray]:
-    """The photograph (H, W, 3) uint8 RGB and the z-depth (H, W) float32 in metres at the pixels' centres, 0 = sky.
+    """Return the photograph (H, W, 3) uint8 RGB and the z-depth (H, W) float32 in metres at the pixels' centres, 0 =
+    sky.
 
     `gain` scales the exposure (display values). `samples` (odd) is the number of rays along each side of a pixel,
     spread evenly about its centre.
@@ -49,12 +50,12 @@ def render_view(
 
 
 def _sample_positions(first: int, last: int, samples: int) -> Float64Array:
-    """Coordinates of `samples` samples in each of the pixels first … last − 1, symmetric about their centres."""
+    """Return coordinates of `samples` samples in each of the pixels first … last − 1, symmetric about their centres."""
     return first + (np.arange((last - first) * samples) + 0.5) / samples - 0.5
 
 
 def _trace(scene: Scene, rays: Rays, windows: list[Window | None], focal: float) -> tuple[FloatArray, FloatArray]:
-    """Colours (h, w, 3) and z-depths (h, w), +inf for the sky; `focal` is in samples."""
+    """Return colours (h, w, 3) and z-depths (h, w), +inf for the sky; `focal` is in samples."""
     shape = (len(rays.y), len(rays.x))
     depth = np.full(shape, np.inf, np.float32)
     owner = np.full(shape, _NOTHING, np.int32)
@@ -82,7 +83,9 @@ def _trace(scene: Scene, rays: Rays, windows: list[Window | None], focal: float)
 
 
 def _footprint(shape: Shape, origin: Float64Array, depth: FloatArray, focal: float) -> FloatArray:
-    """How many metres of the surface one sample covers: the mean of its long and its short side on slanted patches."""
+    """Return how many metres of the surface one sample covers: the mean of its long and its short side on slanted
+    patches.
+    """
     across = depth / np.float32(focal)
     if not isinstance(shape, Patch):
         return across
@@ -97,7 +100,7 @@ def _sky(rays: Rays) -> FloatArray:
 
 
 def _window(shape: Shape, camera: Camera) -> tuple[float, float, float, float] | None:
-    """Pixels (x0, y0, x1, y1) that can see the shape, or None when it faces away or lies outside the picture."""
+    """Return pixels (x0, y0, x1, y1) that can see the shape, or None when it faces away or lies outside the picture."""
     if shape.distance(camera.center) <= 0:
         return None
     width, height = camera.size
@@ -114,7 +117,7 @@ def _window(shape: Shape, camera: Camera) -> tuple[float, float, float, float] |
 
 
 def _crop(window: tuple[float, float, float, float] | None, top: int, bottom: int, samples: int) -> Window | None:
-    """The part of a window in the rows top … bottom − 1, in samples of that tile."""
+    """Return the part of a window in the rows top … bottom − 1, in samples of that tile."""
     if window is None or window[3] <= top or window[1] >= bottom:
         return None
     x0, y0, x1, y1 = window

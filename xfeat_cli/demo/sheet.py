@@ -30,7 +30,7 @@ class Sheet:
 
     @classmethod
     def of(cls, picture: ImageArray, texel: float, around: bool = False) -> Sheet:
-        """A sheet from its finest level."""
+        """Return a sheet from its finest level."""
         levels = [picture]
         while min(levels[-1].shape[:2]) >= 4:
             height, width = levels[-1].shape[:2]
@@ -39,7 +39,7 @@ class Sheet:
         return cls(tuple(levels), texel, around)
 
     def sample(self, u: FloatArray, v: FloatArray, footprint: FloatArray) -> FloatArray:
-        """Colours (N, 3) float32, 0…255, at (u, v) (N,), averaged over about `footprint` (N,) metres."""
+        """Return colours (N, 3) float32, 0…255, at (u, v) (N,), averaged over about `footprint` (N,) metres."""
         last = len(self.levels) - 1
         level = np.clip(np.log2(footprint / np.float32(self.texel)), 0, last)
         floor = level.astype(np.int16)

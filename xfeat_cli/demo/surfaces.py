@@ -36,16 +36,16 @@ class Rays:
 
     @classmethod
     def of(cls, camera: Camera, x: Float64Array, y: Float64Array) -> Rays:
-        """The rays through the pixel positions `x` × `y` of a camera."""
+        """Return the rays through the pixel positions `x` × `y` of a camera."""
         return cls(camera.center, camera.R.T @ np.linalg.inv(camera.K), x, y)
 
     def along(self, axis: npt.ArrayLike) -> FloatArray:
-        """The dot product of every ray's direction with `axis` (3,): (h, w)."""
+        """Return the dot product of every ray's direction with `axis` (3,): (h, w)."""
         a, b, c = np.asarray(axis) @ self.directions
         return (a * self.x + c).astype(np.float32)[None, :] + (b * self.y).astype(np.float32)[:, None]
 
     def crop(self, rows: slice, columns: slice) -> Rays:
-        """The rays of a part of the grid."""
+        """Return the rays of a part of the grid."""
         return Rays(self.origin, self.directions, self.x[columns], self.y[rows])
 
 
@@ -53,13 +53,15 @@ class Shape(Protocol):
     """What the renderer asks of a shape."""
 
     def corners(self) -> Float64Array:
-        """World points (K, 3) whose convex hull holds the shape."""
+        """Return world points (K, 3) whose convex hull holds the shape."""
 
     def distance(self, origin: Float64Array) -> float:
-        """How far `origin` lies in front of the surface, in metres; ≤ 0 where only the unseen side could be met."""
+        """Return how far `origin` lies in front of the surface, in metres; ≤ 0 where only the unseen side could
+        be met.
+        """
 
     def cast(self, rays: Rays) -> Hits:
-        """Where rays meet the visible side."""
+        """Return where rays meet the visible side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +79,18 @@ class Patch:
 
     @property
     def normal(self) -> Float64Array:
-        """The unit normal of the visible side, (3,)."""
+        """Return the unit normal of the visible side, (3,)."""
         (a, b, c), (d, e, f) = self.down, self.right
         normal = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
         return normal / np.sqrt(normal @ normal)
 
     @property
     def extent(self) -> tuple[float, float]:
-        """(width, height) in metres."""
+        """Return (width, height) in metres."""
         return float(np.linalg.norm(self.right)), float(np.linalg.norm(self.down))
 
     def at(self, u: npt.ArrayLike, v: npt.ArrayLike) -> Float64Array:
-        """World points (..., 3) of sheet coordinates."""
+        """Return world points (..., 3) of sheet coordinates."""
         return self.corner + np.asarray(u)[..., None] * self.right + np.asarray(v)[..., None] * self.down
 
     def corners(self) -> Float64Array:
@@ -172,17 +174,19 @@ class Cylinder:
 
 
 def longitude(x: FloatArray, y: FloatArray) -> FloatArray:
-    """The sheet's u of a direction seen from the axis: growing to the right for a viewer outside, the seam at +y."""
+    """Return the sheet's u of a direction seen from the axis: growing to the right for a viewer outside, the seam at
+    +y.
+    """
     return np.arctan2(x, -y).astype(np.float32) / np.float32(2 * np.pi) + np.float32(0.5)
 
 
 def cylinder_normals(grid: Grid) -> FloatArray:
-    """Outward unit vectors (rows, columns, 3) of a cylinder's sheet."""
+    """Return outward unit vectors (rows, columns, 3) of a cylinder's sheet."""
     return _around(grid, np.zeros((grid.shape[0], 1), np.float32))
 
 
 def sphere_normals(grid: Grid) -> FloatArray:
-    """Outward unit vectors (rows, columns, 3) of a sphere's sheet."""
+    """Return outward unit vectors (rows, columns, 3) of a sphere's sheet."""
     return _around(grid, np.cos(grid.v / np.float32(grid.height) * np.float32(np.pi))[:, None])
 
 

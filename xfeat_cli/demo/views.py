@@ -16,7 +16,7 @@ _ARC_DEG = 64.0
 
 
 def intrinsics(size: tuple[int, int]) -> Float64Array:
-    """K (3, 3) for images of `size`: square pixels, the principal point a little off the image's centre."""
+    """Return K (3, 3) for images of `size`: square pixels, the principal point a little off the image's centre."""
     width, height = size
     long_side = max(size)
     focal = FOCAL_PER_LONG_SIDE * long_side
@@ -26,7 +26,7 @@ def intrinsics(size: tuple[int, int]) -> Float64Array:
 
 
 def look_at(center: npt.ArrayLike, target: npt.ArrayLike, roll_deg: float = 0.0) -> tuple[Float64Array, Float64Array]:
-    """(R (3, 3), t (3,)) of an upright camera at `center` that looks at `target`, then turned about its axis."""
+    """Return (R (3, 3), t (3,)) of an upright camera at `center` that looks at `target`, then turned about its axis."""
     center = np.asarray(center, np.float64)
     forward = np.asarray(target, np.float64) - center
     forward /= np.linalg.norm(forward)
@@ -39,7 +39,7 @@ def look_at(center: npt.ArrayLike, target: npt.ArrayLike, roll_deg: float = 0.0)
 
 
 def arc(views: int, size: tuple[int, int], seed: int) -> list[Camera]:
-    """`views` cameras from left to right, nearer and farther, higher and lower, slightly rolled.
+    """Return `views` cameras from left to right, nearer and farther, higher and lower, slightly rolled.
 
     Their positions do not depend on `size`.
     """

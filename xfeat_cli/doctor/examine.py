@@ -24,7 +24,7 @@ _OF_PAIRS = (MATCHES, SEMI_DENSE_MATCHES)
 
 
 def examine(paths: Sequence[Path]) -> list[Finding]:
-    """What is wrong with features, matches, databases, models, lists of pairs and folders of photographs.
+    """Return what is wrong with features, matches, databases, models, lists of pairs and folders of photographs.
 
     Files given together are also held against one another: matches and lists against the features, features against
     the photographs, in the folder given or in the one that they remember. Raises UsageError for what does not exist.
@@ -62,7 +62,7 @@ def examine(paths: Sequence[Path]) -> list[Finding]:
 
 
 def _kind(path: Path) -> str:
-    """What a path holds, or why that is unknown."""
+    """Return what a path holds, or why that is unknown."""
     if path.is_dir():
         return "model" if is_model(path) else "images"
     if not path.is_file():
@@ -79,7 +79,7 @@ def _kind(path: Path) -> str:
 
 
 def _guarded(path: Path, examination: Callable[[], list[Finding]]) -> list[Finding]:
-    """One file that cannot be examined costs no other."""
+    """Return one file that cannot be examined costs no other."""
     try:
         return examination()
     except WeightsError as error:
@@ -89,7 +89,7 @@ def _guarded(path: Path, examination: Callable[[], list[Finding]]) -> list[Findi
 
 
 def _remembered(features: Path | None) -> Path | None:
-    """The folder of photographs that a features file remembers, if it is here."""
+    """Return the folder of photographs that a features file remembers, if it is here."""
     if features is None:
         return None
     folder = inspect_file(features).made_with.get("images")

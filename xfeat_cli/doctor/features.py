@@ -35,7 +35,7 @@ def examine_features(path: Path, images: Path | None) -> list[Finding]:
 
 
 def half_written(path: Path) -> list[Finding]:
-    """Entries that lack something, and files that are not finished."""
+    """Return entries that lack something, and files that are not finished."""
     inspection = inspect_file(path)
     found = []
     if not inspection.finished:

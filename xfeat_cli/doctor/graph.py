@@ -10,7 +10,7 @@ from xfeat_cli.types import Pair
 
 
 def components(names: Iterable[str], pairs: Iterable[Pair]) -> list[list[str]]:
-    """The connected parts of the graph of images, the largest first, names sorted."""
+    """Return the connected parts of the graph of images, the largest first, names sorted."""
     parent = {name: name for name in names}
 
     def root(name: str) -> str:

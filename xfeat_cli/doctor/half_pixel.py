@@ -40,7 +40,7 @@ def examine_half_pixel(path: Path, images: Path) -> list[Finding]:
 
 
 def measured_offset(path: Path, images: Path) -> FloatArray | None:
-    """Mean (x, y), stored px, from keypoints detected now to the file's nearest; None where too few are near."""
+    """Return mean (x, y), stored px, from keypoints detected now to the file's nearest; None where too few are near."""
     xfeat = XFeat(ExtractConfig(resize=0, top_k=4096))
     offsets = []
     with KeypointsReader(path) as reader:
@@ -57,7 +57,7 @@ def measured_offset(path: Path, images: Path) -> FloatArray | None:
 
 
 def _nearest_offsets(detected: FloatArray, stored: FloatArray) -> FloatArray:
-    """(N, 2) from each detected keypoint to the nearest stored one, where that is near."""
+    """Return (N, 2) from each detected keypoint to the nearest stored one, where that is near."""
     if not len(stored):
         return np.zeros((0, 2), np.float32)
     offsets = []

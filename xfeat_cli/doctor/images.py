@@ -29,7 +29,7 @@ def examine_images(folder: Path) -> list[Finding]:
 
 
 def examine_masks(masks: Path, folder: Path) -> list[Finding]:
-    """Masks named `NAME.jpg.png` in a folder of their own, against the photographs."""
+    """Return masks named `NAME.jpg.png` in a folder of their own, against the photographs."""
     unfit = [name for name in walk(masks).photographs if not (folder / name.removesuffix(".png")).is_file()]
     if not unfit:
         return []

@@ -22,7 +22,9 @@ def pair_milliseconds(row: Row) -> float:
 
 
 def draw(rows: Sequence[Row], figure: str) -> np.ndarray:
-    """The chart (H, W, 3) uint8: the figure in percent, upwards, against milliseconds a pair, on a logarithmic axis."""
+    """Return the chart (H, W, 3) uint8: the figure in percent, upwards, against milliseconds a pair, on a logarithmic
+    axis.
+    """
     shown = [row for row in rows if row.part == ALL]
     times = [max(pair_milliseconds(row), 1e-3) for row in shown]
     low, high = math.log10(min(times)) - 0.15, math.log10(max(times)) + 0.15

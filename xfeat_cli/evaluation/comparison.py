@@ -65,7 +65,7 @@ Summarise = Callable[[Sequence[dict[str, float]]], dict[str, float]]
 
 
 def settings_of(benchmark: Benchmark[Pair], config: CompareConfig) -> dict[str, Any]:
-    """What every benchmark's figures depend on, for people."""
+    """Return what every benchmark's figures depend on, for people."""
     return {
         "benchmark": benchmark.name,
         "pairs": len(benchmark.pairs),
@@ -87,7 +87,7 @@ def compare(
     settings: dict[str, Any],
     headline: str,
 ) -> list[Row]:
-    """The rows of each method, of the whole benchmark and of each part.
+    """Return the rows of each method, of the whole benchmark and of each part.
 
     folder: where features are kept and results written; those of the methods done so far after each method.
     settings: written beside them, with the weights added. headline: the figure that the chart shows. Raises UsageError,
@@ -160,6 +160,6 @@ def _scored(
 
 
 def _by_part(scores: Sequence[PairScore]) -> dict[str, list[PairScore]]:
-    """All scores, and those of each part where there are several."""
+    """Return all scores, and those of each part where there are several."""
     parts = {part: [one for one in scores if one.part == part] for part in sorted({one.part for one in scores})}
     return {ALL: list(scores), **(parts if len(parts) > 1 else {})}

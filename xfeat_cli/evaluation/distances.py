@@ -11,14 +11,16 @@ _EXACT = "donot_use_mm_for_euclid_dist"
 
 
 def nearest_distances(points: FloatArray, others: FloatArray) -> FloatArray:
-    """The distance (N,) of each of `points` (N, 2) to the nearest of `others` (M, 2); infinite where there is none."""
+    """Return the distance (N,) of each of `points` (N, 2) to the nearest of `others` (M, 2); infinite where there is
+    none.
+    """
     if len(points) == 0 or len(others) == 0:
         return np.full(len(points), np.inf, np.float32)
     return _distances(points, others).amin(1).numpy()
 
 
 def mutually_nearest(points0: FloatArray, points1: FloatArray, within: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (K,) into `points0` (N, 2) and `points1` (M, 2) of points that are each other's nearest.
+    """Return indices (K,) into `points0` (N, 2) and `points1` (M, 2) of points that are each other's nearest.
 
     Points further apart than `within` are left out.
     """

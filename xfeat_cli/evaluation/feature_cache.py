@@ -22,7 +22,7 @@ from xfeat_cli.types import Features
 def cached_features(
     method: Method, images: Iterable[ImageFile], folder: Path, workers: int, done: Callable[[str], object]
 ) -> Path:
-    """A features file of all the images; what the folder holds already, of images as they are, is used again.
+    """Return a features file of all the images; what the folder holds already, of images as they are, is used again.
 
     The file's name tells what its features were made with. workers: images at once. done: told each image's name.
     Raises ImageError, StoreError; what was made until then is kept.
@@ -53,7 +53,7 @@ def cached_features(
 
 
 def median_seconds(attributes: Iterable[dict[str, Any]]) -> float:
-    """The median time that detecting took, over entries' attributes."""
+    """Return the median time that detecting took, over entries' attributes."""
     return median(float(entry["seconds"]) for entry in attributes)
 
 

@@ -43,14 +43,14 @@ class HomographyPair:
 
 
 def transfer(points: FloatArray, homography: FloatArray) -> FloatArray:
-    """Points (N, 2) moved by a homography; infinite where it sends them to infinity."""
+    """Return points (N, 2) moved by a homography; infinite where it sends them to infinity."""
     moved = np.column_stack([points, np.ones(len(points))]) @ homography.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return moved[:, :2] / moved[:, 2:]
 
 
 def matching_accuracy(points: Points, homography: FloatArray) -> dict[float, float]:
-    """For each of ACCURACIES_PX the share of matches within it, 0 without matches."""
+    """Return, for each of ACCURACIES_PX, the share of matches within it, 0 without matches."""
     if not len(points[0]):
         return dict.fromkeys(ACCURACIES_PX, 0.0)
     errors = np.linalg.norm(transfer(points[0], homography) - points[1], axis=1)
@@ -58,7 +58,7 @@ def matching_accuracy(points: Points, homography: FloatArray) -> dict[float, flo
 
 
 def corner_error(estimate: FloatArray, homography: FloatArray, size: tuple[int, int]) -> float:
-    """Mean distance of the corners of an image of (width, height) as two homographies move them."""
+    """Return mean distance of the corners of an image of (width, height) as two homographies move them."""
     width, height = size
     corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
     error = np.linalg.norm(transfer(corners, estimate) - transfer(corners, homography), axis=1).mean()
@@ -66,7 +66,9 @@ def corner_error(estimate: FloatArray, homography: FloatArray, size: tuple[int, 
 
 
 def estimate_homography(points: Points, seed: int) -> FloatArray | None:
-    """poselib's estimate (3, 3) from matched points, or None where there is none. Raises UsageError without poselib."""
+    """Return poselib's estimate (3, 3) from matched points, or None where there is none. Raises UsageError without
+    poselib.
+    """
     poselib: Any = require_poselib()
     if len(points[0]) < _LEAST_MATCHES:
         return None
@@ -101,7 +103,7 @@ def evaluate_homographies(
 def _score(
     pair: HomographyPair, points: Points, features0: Features, features1: Features, seeds: int
 ) -> dict[str, float]:
-    """The pair's matching accuracies, and its corner error for each seed."""
+    """Return the pair's matching accuracies, and its corner error for each seed."""
     values = {_accuracy_name(bound): share for bound, share in matching_accuracy(points, pair.homography).items()}
     for seed in range(seeds):
         estimate = estimate_homography(points, seed)
@@ -112,7 +114,7 @@ def _score(
 
 
 def _summarised(pairs: Sequence[dict[str, float]], seeds: int) -> dict[str, float]:
-    """AUC, mean over seeds, and mean matching accuracy, in percent."""
+    """Return AUC, mean over seeds, and mean matching accuracy, in percent."""
     curves = [area_under_recall([pair[_error_name(seed)] for pair in pairs], CORNER_ERRORS_PX) for seed in range(seeds)]
     areas = zip(CORNER_ERRORS_PX, 100 * np.mean(curves, axis=0), strict=True)
     return {

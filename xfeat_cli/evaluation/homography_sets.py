@@ -35,7 +35,7 @@ _LAST = 6
 
 
 def read_gt_json(folder: Path) -> Benchmark[HomographyPair]:
-    """A folder with `images/` and `gt.json`: {"name0 name1": {"H": 3×3}, …}, tab separated if names hold spaces.
+    """Return a folder with `images/` and `gt.json`: {"name0 name1": {"H": 3×3}, …}, tab separated if names hold spaces.
 
     A pair's part is its first image's folder, or its name without the number at its end. Raises UsageError.
     """
@@ -53,7 +53,7 @@ def read_gt_json(folder: Path) -> Benchmark[HomographyPair]:
 
 
 def read_hpatches(folder: Path, leave_out: Iterable[str] = ()) -> Benchmark[HomographyPair]:
-    """The published layout: `i_*` (light) and `v_*` (viewpoint) folders of 1.ppm … 6.ppm and H_1_2 … H_1_6.
+    """Return the published layout: `i_*` (light) and `v_*` (viewpoint) folders of 1.ppm … 6.ppm and H_1_2 … H_1_6.
 
     leave_out: names of sequences. Raises UsageError.
     """
@@ -72,7 +72,9 @@ def read_hpatches(folder: Path, leave_out: Iterable[str] = ()) -> Benchmark[Homo
 
 
 def existing_images(root: Path, pairs: Iterable[Any]) -> list[ImageFile]:
-    """The photographs of some pairs, sorted by name. Raises UsageError if one lies outside the folder or is missing."""
+    """Return the photographs of some pairs, sorted by name. Raises UsageError if one lies outside the folder or is
+    missing.
+    """
     names = sorted({name for pair in pairs for name in (pair.image0, pair.image1)})
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:

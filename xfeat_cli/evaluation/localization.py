@@ -63,7 +63,7 @@ def score_localization(poses: Path, model: Path, cameras: Path) -> LocalizationS
 def pose_error(
     pose: tuple[Float64Array, Float64Array] | None, camera: Camera, similarity: Similarity
 ) -> tuple[float, float]:
-    """Distance of the centres and angle in degrees between a pose (R, t) of the model and a true one."""
+    """Return distance of the centres and angle in degrees between a pose (R, t) of the model and a true one."""
     if pose is None:
         return float("inf"), float("inf")
     rotation, translation = pose
@@ -74,7 +74,9 @@ def pose_error(
 
 
 def read_poses(path: Path) -> dict[str, tuple[Float64Array, Float64Array] | None]:
-    """World-to-camera rotation (3, 3) and translation (3,) by name, None where there is no pose. Raises UsageError."""
+    """Return world-to-camera rotation (3, 3) and translation (3,) by name, None where there is no pose. Raises
+    UsageError.
+    """
     poses: dict[str, tuple[Float64Array, Float64Array] | None] = {}
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -91,7 +93,7 @@ def read_poses(path: Path) -> dict[str, tuple[Float64Array, Float64Array] | None
 
 
 def rotation_of(quaternion: Float64Array) -> Float64Array:
-    """(4,) w, x, y, z of any length but 0 → (3, 3)."""
+    """Map (4,) w, x, y, z of any length but 0 → (3, 3)."""
     w, x, y, z = quaternion / np.linalg.norm(quaternion)
     return np.array(
         [

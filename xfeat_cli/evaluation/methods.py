@@ -73,7 +73,9 @@ class CompareConfig:
 
 
 def methods(config: CompareConfig) -> list[Method]:
-    """The methods that a comparison asks for. Raises UsageError, WeightsError for one that it names but cannot have."""
+    """Return the methods that a comparison asks for. Raises UsageError, WeightsError for one that it names but cannot
+    have.
+    """
     sparse = _network(config, config.weights, Mode.SPARSE)
     made: dict[str, Callable[[], Method]] = {
         "sparse": lambda: _by_network("sparse", sparse, config.min_cossim),
@@ -133,7 +135,7 @@ def _by_lighterglue(xfeat: XFeat) -> Method:
 
 
 def _has_lighterglue() -> bool:
-    """Whether its weights are downloaded and kornia, which runs it, is installed."""
+    """Return whether its weights are downloaded and kornia, which runs it, is installed."""
     try:
         weights.locate("lighterglue")
     except WeightsError:

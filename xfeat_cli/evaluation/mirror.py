@@ -1,4 +1,5 @@
-"""How far keypoints move when a photograph is mirrored, turned or shifted: a check of the weights' own coordinates.
+"""Measure how far keypoints move when a photograph is mirrored, turned or shifted: a check of the weights' own
+coordinates.
 
 A change here moves whole pixels, so the photograph's content stays exactly what it was, and keypoints found on the
 changed photograph can be brought back without any error. A detector whose coordinates mean what they say finds them
@@ -39,7 +40,7 @@ class Change:
 
 
 def _shifted(right: int, down: int) -> Change:
-    """The photograph without its first columns and rows."""
+    """Return the photograph without its first columns and rows."""
     return Change(lambda gray: gray[down:, right:], lambda points, size: points + np.array([right, down], np.float32))
 
 
@@ -95,7 +96,7 @@ class MirrorAccuracy:
 
     @property
     def largest_shift_px(self) -> float:
-        """The largest median movement along an axis, over all changes."""
+        """Return the largest median movement along an axis, over all changes."""
         return max(abs(axis) for moved in (*self.keypoints.values(), *self.refined.values()) for axis in moved.shift_px)
 
 
@@ -129,7 +130,7 @@ _Places = tuple[FloatArray, FloatArray]
 
 
 def places(detect: Callable[[FloatArray], FloatArray], gray: FloatArray) -> dict[str, _Places]:
-    """For each of CHANGES, the keypoints that `detect` finds in a photograph (H, W) and in the changed one.
+    """Return, for each of CHANGES, the keypoints that `detect` finds in a photograph (H, W) and in the changed one.
 
     Of the former, (N, 2), those that the changed photograph still shows; the latter, (M, 2), brought back.
     """
@@ -143,7 +144,7 @@ def places(detect: Callable[[FloatArray], FloatArray], gray: FloatArray) -> dict
 
 
 def movement(photographs: Sequence[_Places]) -> Movement:
-    """The movement of keypoints from the one to the other.
+    """Return the movement of keypoints from the one to the other.
 
     Some of the nearest keypoints are others that stand there by chance, on all sides alike, and so pull towards the
     place where one looks. Looking again around the movement found so far until it stays makes that place the right one.
@@ -160,13 +161,13 @@ def movement(photographs: Sequence[_Places]) -> Movement:
 
 
 def _counterparts(before: FloatArray, after: FloatArray, shift: FloatArray) -> FloatArray:
-    """Movements (K, 2) of those keypoints with a counterpart near the place that `shift` expects them at."""
+    """Return movements (K, 2) of those keypoints with a counterpart near the place that `shift` expects them at."""
     one, two = mutually_nearest(before + shift, after, REACH_PX)
     return after[two] - before[one]
 
 
 def _refined_errors(dense: XFeat, before: Features, gray: FloatArray, name: str) -> FloatArray:
-    """What refined matches (K, 2) of a photograph with itself, shifted, are wrong by. before: its features."""
+    """Return what refined matches (K, 2) of a photograph with itself, shifted, are wrong by. before: its features."""
     matches = dense.match(before, dense.detect(np.ascontiguousarray(CHANGES[name].pixels(gray))))
     assert isinstance(matches, PointMatches)
     return CHANGES[name].back(matches.points1, gray.shape[::-1]) - matches.points0

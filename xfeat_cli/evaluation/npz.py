@@ -16,7 +16,9 @@ MAX_BYTES = 1 << 30
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays by name. Raises UsageError for what cannot be read, is far too large, or holds anything but arrays."""
+    """Return the arrays by name. Raises UsageError for what cannot be read, is far too large, or holds anything but
+    arrays.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
@@ -64,7 +66,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _empty_array(kind: Any, shape: Any, dtype: Any) -> np.ndarray:
-    """What numpy begins every array with; its content comes from the file."""
+    """Return what numpy begins every array with; its content comes from the file."""
     if kind is not np.ndarray or tuple(shape) != (0,):
         raise pickle.UnpicklingError("an array begins in an unknown way")
     return np.ndarray.__new__(np.ndarray, (0,), np.int8)

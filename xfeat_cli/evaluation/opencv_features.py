@@ -21,7 +21,9 @@ SIFT_RATIO = 0.85
 
 
 def sift(photo: Photo, top_k: int) -> Features:
-    """The `top_k` best keypoints of the photograph as the network would see it, with RootSIFT descriptors (N, 128)."""
+    """Return the `top_k` best keypoints of the photograph as the network would see it, with RootSIFT descriptors (N,
+    128).
+    """
     # Without precise upscaling OpenCV's keypoints stand 0.25 px to the right of and below what they detect.
     detector = _opencv.SIFT_create(nfeatures=top_k, enable_precise_upscale=True)
     keypoints, descriptors = detector.detectAndCompute(_eight_bits(photo), None)
@@ -31,19 +33,19 @@ def sift(photo: Photo, top_k: int) -> Features:
 
 
 def match_sift(features0: Features, features1: Features) -> np.ndarray:
-    """Indices (M, 2) of mutual nearest neighbours that pass the ratio test."""
+    """Return indices (M, 2) of mutual nearest neighbours that pass the ratio test."""
     one, two = (torch.from_numpy(features.descriptors) for features in (features0, features1))
     return mutual_nearest(one, two, ratio=SIFT_RATIO).indices
 
 
 def orb(photo: Photo, top_k: int) -> Features:
-    """As `sift`; descriptors (N, 32) hold bytes."""
+    """Behave as `sift`; descriptors (N, 32) hold bytes."""
     keypoints, descriptors = _opencv.ORB_create(nfeatures=top_k).detectAndCompute(_eight_bits(photo), None)
     return _features(photo, keypoints, np.zeros((0, 32), np.float32) if descriptors is None else descriptors, top_k)
 
 
 def match_orb(features0: Features, features1: Features) -> np.ndarray:
-    """Indices (M, 2) of mutual nearest neighbours by the number of bits that differ."""
+    """Return indices (M, 2) of mutual nearest neighbours by the number of bits that differ."""
     if 0 in (len(features0), len(features1)):
         return np.zeros((0, 2), np.int32)
     one, two = (features.descriptors.astype(np.uint8) for features in (features0, features1))
@@ -56,7 +58,7 @@ def _eight_bits(photo: Photo) -> np.ndarray:
 
 
 def _features(photo: Photo, keypoints: Any, descriptors: FloatArray, top_k: int) -> Features:
-    """The `top_k` strongest, for OpenCV keeps all that are as strong as the last; in stored-image pixels."""
+    """Return the `top_k` strongest, for OpenCV keeps all that are as strong as the last; in stored-image pixels."""
     scores = np.array([point.response for point in keypoints], np.float32)
     best = np.argsort(-scores, kind="stable")[:top_k]
     points = np.array([point.pt for point in keypoints], np.float32).reshape(-1, 2)[best]

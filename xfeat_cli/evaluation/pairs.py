@@ -46,5 +46,5 @@ def score_pairs(pairs: Path, truth: Path) -> PairsScore:
 
 
 def _folder(pair: frozenset[str] | Pair) -> str:
-    """The folder of both images; of the first, if they differ."""
+    """Return the folder of both images; of the first, if they differ."""
     return str(PurePosixPath(min(pair)).parent)

@@ -1,4 +1,4 @@
-"""Relative-pose accuracy of matches against known cameras, by poselib's RANSAC over several seeds.
+"""Measure relative-pose accuracy of matches against known cameras, by poselib's RANSAC over several seeds.
 
 The error of a pair is the larger of the angle between the rotations and the angle between the translation directions;
 180° where no pose can be estimated. AUC@t is the area under the recall curve of that error up to t degrees.
@@ -62,14 +62,14 @@ class PoseAccuracy:
     matches: float
 
     def auc_at(self, threshold: float) -> float:
-        """The AUC at one of THRESHOLDS."""
+        """Return the AUC at one of THRESHOLDS."""
         return self.auc[THRESHOLDS.index(threshold)]
 
 
 def evaluate_poses(
     cameras: Path, pairs: Path, matches: Path, features: Path | None = None, seeds: int = 5, *, weighted: bool = True
 ) -> PoseAccuracy:
-    """Accuracy of a matches file over a list of pairs; a pair without matches counts as failed.
+    """Return accuracy of a matches file over a list of pairs; a pair without matches counts as failed.
 
     cameras: cameras.json (K, R, t world-to-camera, pixel centres at integers). features: needed for sparse matches.
     weighted: adjust each pose to the sigmas of its matches, where the file holds them, as after refinement.
@@ -80,7 +80,7 @@ def evaluate_poses(
 
 
 def load_known(cameras: Path, pairs: Path) -> tuple[list[Pair], dict[str, Camera]]:
-    """A list of pairs, and cameras of all their images. Raises UsageError, PairsError."""
+    """Return a list of pairs, and cameras of all their images. Raises UsageError, PairsError."""
     known = load_cameras(cameras)
     wanted = read_pairs(pairs)
     missing = sorted({name for pair in wanted for name in pair} - known.keys())
@@ -92,7 +92,7 @@ def load_known(cameras: Path, pairs: Path) -> tuple[list[Pair], dict[str, Camera
 def score_points(
     pairs: Sequence[Pair], points: Sequence[Matched], cameras: Mapping[str, Camera], seeds: int
 ) -> PoseAccuracy:
-    """Accuracy of each pair's matched pixels."""
+    """Return accuracy of each pair's matched pixels."""
     known = [(cameras[a], cameras[b]) for a, b in pairs]
     errors = np.array(
         [
@@ -120,7 +120,7 @@ def pose_error(
     seed: int = 0,
     sigmas: FloatArray | None = None,
 ) -> float:
-    """Error in degrees of the relative pose estimated from matched pixels (M, 2) each.
+    """Return error in degrees of the relative pose estimated from matched pixels (M, 2) each.
 
     sigmas: (M,) px, to which the pose is adjusted at last.
     """
@@ -146,7 +146,7 @@ def pose_error(
 def area_under_recall(
     errors: Sequence[float] | FloatArray, thresholds: Sequence[float] = THRESHOLDS
 ) -> tuple[float, ...]:
-    """AUC in [0, 1] at each of some thresholds of errors in the same unit."""
+    """Return AUC in [0, 1] at each of some thresholds of errors in the same unit."""
     ordered = np.concatenate([[0.0], np.sort(np.asarray(errors, float))])
     recall = np.arange(len(ordered)) / max(1, len(ordered) - 1)
     areas = []
@@ -159,7 +159,7 @@ def area_under_recall(
 
 
 def precise_share(points0: FloatArray, points1: FloatArray, camera0: Camera, camera1: Camera) -> float:
-    """Share of matches whose symmetric epipolar distance is below EPIPOLAR_BOUND."""
+    """Return share of matches whose symmetric epipolar distance is below EPIPOLAR_BOUND."""
     rotation, t = relative_pose(camera0, camera1)
     essential = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]]) @ rotation
     rays0, rays1 = _rays(points0, camera0), _rays(points1, camera1)
@@ -169,7 +169,7 @@ def precise_share(points0: FloatArray, points1: FloatArray, camera0: Camera, cam
 
 
 def relative_pose(camera0: Camera, camera1: Camera) -> tuple[FloatArray, FloatArray]:
-    """Rotation (3, 3) and translation (3,) from camera 0's frame to camera 1's."""
+    """Return rotation (3, 3) and translation (3,) from camera 0's frame to camera 1's."""
     rotation = camera1.R @ camera0.R.T
     return rotation, camera1.t - rotation @ camera0.t
 
@@ -205,8 +205,9 @@ def _pinhole(camera: Camera) -> dict[str, Any]:
 
 
 def consistent(points0: FloatArray, points1: FloatArray, seed: int = 0) -> np.ndarray:
-    """Which matches of pixels (M, 2) each agree on a fundamental matrix: (M,) bool. Raises UsageError without
-    poselib."""
+    """Return which matches of pixels (M, 2) each agree on a fundamental matrix: (M,) bool. Raises UsageError without
+    poselib.
+    """
     poselib: Any = require_poselib()
     if len(points0) < _MIN_MATCHES:
         return np.zeros(len(points0), bool)
@@ -216,7 +217,7 @@ def consistent(points0: FloatArray, points1: FloatArray, seed: int = 0) -> np.nd
 
 
 def require_poselib() -> Any:
-    """The module. Raises UsageError when it is missing."""
+    """Return the module. Raises UsageError when it is missing."""
     try:
         import poselib
     except ImportError:

@@ -61,7 +61,7 @@ def evaluate_pose_pairs(
 
 
 def at_size(camera: Camera, size: tuple[int, int]) -> Camera:
-    """The camera of a photograph of (width, height) that shows the same."""
+    """Return the camera of a photograph of (width, height) that shows the same."""
     if camera.size in ((0, 0), size):
         return replace(camera, size=size)
     scale = np.array([size[0] / camera.size[0], size[1] / camera.size[1]])
@@ -72,7 +72,7 @@ def at_size(camera: Camera, size: tuple[int, int]) -> Camera:
 
 
 def _score(pair: PosePair, points: Points, features0: Features, features1: Features, seeds: int) -> dict[str, float]:
-    """The pose's error in degrees for each seed, and the share of matches near their true epipolar line."""
+    """Return the pose's error in degrees for each seed, and the share of matches near their true epipolar line."""
     camera0, camera1 = at_size(pair.camera0, features0.image_size), at_size(pair.camera1, features1.image_size)
     values = {_name(seed): pose_error(*points, camera0, camera1, seed) for seed in range(seeds)}
     values["precise"] = precise_share(*points, camera0, camera1) if len(points[0]) else float("nan")
@@ -80,7 +80,7 @@ def _score(pair: PosePair, points: Points, features0: Features, features1: Featu
 
 
 def _summarised(pairs: Sequence[dict[str, float]], seeds: int) -> dict[str, float]:
-    """AUC and mAA, mean over seeds, and the mean precision of the pairs that have matches, in percent."""
+    """Return AUC and mAA, mean over seeds, and the mean precision of the pairs that have matches, in percent."""
     errors = np.array([[pair[_name(seed)] for pair in pairs] for seed in range(seeds)])
     areas = 100 * np.mean([area_under_recall(each, THRESHOLDS_DEG) for each in errors], axis=0)
     recalls = [np.mean(errors <= degrees) for degrees in _MEAN_OVER_DEG]

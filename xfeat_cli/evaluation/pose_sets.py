@@ -29,7 +29,8 @@ _HERE = np.eye(3), np.zeros(3)
 
 
 def read_megadepth1500(index: Path, images: Path) -> Benchmark[PosePair]:
-    """The five .npz files of LoFTR's `megadepth_test_1500_scene_info`, or others like them; a part for each scene.
+    """Return the five .npz files of LoFTR's `megadepth_test_1500_scene_info`, or others like them; a part for each
+    scene.
 
     image_paths: relative to `images`; intrinsics: 3×3 in pixels of the undistorted photograph, COLMAP's; poses: 4×4,
     world to camera; pair_infos: ((i, j), overlap, …). Raises UsageError.
@@ -53,7 +54,7 @@ def read_megadepth1500(index: Path, images: Path) -> Benchmark[PosePair]:
 
 
 def read_scannet1500(index: Path, images: Path) -> Benchmark[PosePair]:
-    """LoFTR's `scannet_test_1500`: test.npz (name: scene, take, frame, frame) and intrinsics.npz (3×3 by scene).
+    """Return LoFTR's `scannet_test_1500`: test.npz (name: scene, take, frame, frame) and intrinsics.npz (3×3 by scene).
 
     images: `scene0707_00/color/15.jpg`, and `scene0707_00/pose/15.txt` (camera to world) unless test.npz holds rel_pose
     (3×4, from the first camera to the second). Raises UsageError.
@@ -79,7 +80,7 @@ def read_scannet1500(index: Path, images: Path) -> Benchmark[PosePair]:
 
 
 def read_imc(folder: Path, pairs_a_scene: int, seed: int = 0) -> Benchmark[PosePair]:
-    """PhotoTourism as in the Image Matching Challenge 2022: a folder a scene with images/, calibration.csv and
+    """Return PhotoTourism as in the Image Matching Challenge 2022: a folder a scene with images/, calibration.csv and
     pair_covisibility.csv; a part for each scene.
 
     pairs_a_scene: at most so many of those that see at least a tenth of each other, drawn by the seed. Intrinsics are
@@ -121,7 +122,7 @@ def _camera(intrinsics: str, rotation: str, translation: str) -> Camera:
 
 
 def _centred(k: Any, rotation: Any, translation: Any) -> Camera:
-    """A camera whose principal point COLMAP states."""
+    """Return a camera whose principal point COLMAP states."""
     k = k.copy()
     k[:2, 2] = from_colmap(k[:2, 2])
     if not all(np.isfinite(part).all() for part in (k, rotation, translation)):
@@ -130,7 +131,7 @@ def _centred(k: Any, rotation: Any, translation: Any) -> Camera:
 
 
 def _scannet_pose(path: Path) -> tuple[Any, Any]:
-    """World to camera."""
+    """Return the rotation and translation from world to camera."""
     try:
         pose = np.linalg.inv(np.array(path.read_text(encoding="utf-8").split(), float).reshape(4, 4))
     except OSError as error:
@@ -147,7 +148,7 @@ def _rows(path: Path) -> Iterable[dict[str, str]]:
 
 
 def _named(pair: str, cameras: dict[str, Camera]) -> tuple[str, str]:
-    """The two images of `one-two`, whose names may hold hyphens."""
+    """Return the two images of `one-two`, whose names may hold hyphens."""
     parts = pair.split("-")
     for cut in range(1, len(parts)):
         one, two = "-".join(parts[:cut]), "-".join(parts[cut:])

@@ -32,7 +32,7 @@ def write_results(
 
 
 def _table(items: Sequence[Row] | Sequence[PairScore]) -> str:
-    """One line an item; the figures of its `values` are columns of their own."""
+    """Return one line an item; the figures of its `values` are columns of their own."""
     fields = [asdict(item) for item in items]
     flat = [{**{key: line[key] for key in line if key != "values"}, **line["values"]} for line in fields]
     out = io.StringIO()

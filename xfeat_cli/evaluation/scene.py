@@ -33,7 +33,7 @@ class Scene:
                 raise UsageError(f"{image.path} does not exist; a scene holds images/, cameras.json and pairs.txt")
 
     def measure(self, runtime: Runtime, seeds: int) -> PoseAccuracy:
-        """Accuracy over the scene's pairs, mean of `seeds` RANSAC runs. Raises ImageError."""
+        """Return accuracy over the scene's pairs, mean of `seeds` RANSAC runs. Raises ImageError."""
         network = XFeat(runtime=runtime)
         features = {}
         for image in self._images:

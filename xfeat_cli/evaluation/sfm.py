@@ -69,7 +69,8 @@ def score_model(model: Path, cameras: Path) -> SfmScore:
 
 
 def pose_errors(poses: Float64Array, truth: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Angles (N,) in degrees and centre distances (N,) in truth's unit, after aligning the centres by a similarity.
+    """Return angles (N,) in degrees and centre distances (N,) in truth's unit, after aligning the centres by a
+    similarity.
 
     poses, truth: (N, 3, 4) world-to-camera, N ≥ 3.
     """
@@ -84,6 +85,6 @@ def _centres(poses: Float64Array) -> Float64Array:
 
 
 def _angles_deg(rotations: Float64Array) -> Float64Array:
-    """Angles of (N, 3, 3); by their chord, which stays exact near zero."""
+    """Return angles of (N, 3, 3); by their chord, which stays exact near zero."""
     chord = np.linalg.norm(rotations - np.eye(3), axis=(1, 2))
     return np.degrees(2 * np.arcsin(np.clip(chord / np.sqrt(8), 0, 1)))

@@ -65,7 +65,7 @@ def score_uncertainty(model: Path, keypoints: Path) -> UncertaintyScore:
 
 
 def _z_scores(model: Path, keypoints: Path) -> tuple[FloatArray, FloatArray]:
-    """z-scores (N, 2) and uncertainties (N,) px of all observations of points that at least three images see."""
+    """Return z-scores (N, 2) and uncertainties (N,) px of all observations of points that at least three images see."""
     found = read_model(model)
     z, uncertainty = [np.zeros((0, 2))], [np.zeros(0)]
     with KeypointsReader(keypoints) as reader:

@@ -109,7 +109,7 @@ def _summarised(
 
 
 def threshold_keeping(cosines: FloatArray, share: float) -> float:
-    """The threshold, rounded down to 0.01, that at least `share` of the cosines (M,) reach; −1 without any."""
+    """Return the threshold, rounded down to 0.01, that at least `share` of the cosines (M,) reach; −1 without any."""
     return float(np.floor(100 * np.quantile(cosines, 1 - share)) / 100) if len(cosines) else -1.0
 
 
@@ -120,7 +120,7 @@ def _pair(generator: torch.Generator, photo: Tensor) -> Pairs:
 
 
 def _true_places(pair: Pairs, points1: FloatArray) -> tuple[FloatArray, np.ndarray]:
-    """Where points (M, 2) of image 1 lie in image 0, and whether image 0 shows all four pixels around them."""
+    """Return where points (M, 2) of image 1 lie in image 0, and whether image 0 shows all four pixels around them."""
     to0, visible = pair.to0[0].numpy(), pair.visible[0].numpy()
     height, width = visible.shape
     x, y = points1[:, 0].clip(0, width - 1.001), points1[:, 1].clip(0, height - 1.001)
@@ -138,6 +138,6 @@ def _errors(pair: Pairs, points0: FloatArray, points1: FloatArray) -> tuple[Floa
 
 
 def _distances_to_nearest(pair: Pairs, keypoints0: FloatArray, keypoints1: FloatArray) -> FloatArray:
-    """For each keypoint of image 1 that image 0 shows, the distance to image 0's nearest keypoint."""
+    """Return, for each keypoint of image 1 that image 0 shows, the distance to image 0's nearest keypoint."""
     places, seen = _true_places(pair, keypoints1)
     return nearest_distances(places[seen], keypoints0)

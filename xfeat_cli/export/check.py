@@ -84,12 +84,12 @@ def tolerance(config: ExportConfig) -> Tolerance:
 
 
 def least_cosine(config: ExportConfig, runtime: Runtime) -> float:
-    """Of a match: what is asked for, or what suits the weights."""
+    """Return the least cosine of a match: what is asked for, or what suits the weights."""
     return runtime.info.min_cossim if config.min_cossim is None else config.min_cossim
 
 
 def picture(height: int, width: int, seed: int) -> FloatArray:
-    """A gray picture (H, W) in [0, 1] of many overlapping rectangles, slightly blurred, with a little noise."""
+    """Return a gray picture (H, W) in [0, 1] of many overlapping rectangles, slightly blurred, with a little noise."""
     generator = np.random.default_rng(seed)
     gray: FloatArray = np.full((height, width), 0.5, np.float32)
     for _ in range(height * width // 1500):
@@ -116,12 +116,12 @@ def _of_features(name: str, run: Run, xfeat: XFeat, allowed: Tolerance) -> Agree
 
 
 def _places(points: FloatArray, scales: Sequence[FloatArray]) -> torch.Tensor:
-    """Points (N, 2), and their scale if they have one: cells of two scales may lie in one place."""
+    """Return points (N, 2), and their scale if they have one: cells of two scales may lie in one place."""
     return torch.from_numpy(np.column_stack([points, *(100 * scale for scale in scales)]).astype(np.float32))
 
 
 def _shared(expected: Features, places: torch.Tensor, descriptors: FloatArray, near_px: float) -> tuple[float, float]:
-    """Share of the expected keypoints that are among the given, and the least cosine of their descriptors."""
+    """Return share of the expected keypoints that are among the given, and the least cosine of their descriptors."""
     wanted = _places(expected.keypoints, [] if expected.scales is None else [expected.scales])
     if not len(wanted) or not len(places):
         return float(len(wanted) == len(places)), 1.0
@@ -160,7 +160,9 @@ def _of_offsets(name: str, run: Run, runtime: Runtime) -> Agreement:
 
 
 def _descriptors(count0: int, count1: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Of two images: the second's are the first's with noise, as far as they go, in another order."""
+    """Return the descriptors of two images: the second's are the first's with noise, as far as they go, in
+    another order.
+    """
     generator = np.random.default_rng(seed)
     one = generator.normal(size=(count0, DESCRIPTOR_DIM)).astype(np.float32)
     two = one[np.arange(count1) % count0] + generator.normal(0, 0.7, (count1, DESCRIPTOR_DIM))

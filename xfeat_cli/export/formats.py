@@ -67,14 +67,16 @@ def _save_torchscript(graph: nn.Module, examples: Mapping[str, Tensor], path: Pa
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """TorchScript's: of the tracer, about sizes that it follows all the same, and that new programs use another way."""
+    """Silence TorchScript's warnings: those of the tracer, about sizes that it follows all the same, and that
+    new programs use another way.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def runners(format: Format, path: Path) -> dict[str, Run]:
-    """What is installed here that runs a file, by name."""
+    """Return what is installed here that runs a file, by name."""
     if format is Format.TORCHSCRIPT:
         return {"torch": _by_torch(path)}
     found: dict[str, Run] = {}

@@ -82,7 +82,7 @@ class DenseGraph(nn.Module):
         return _rows(points, order), best, _rows(descriptors, order), scales.gather(1, order)
 
     def _split(self, available0: Tensor, available1: Tensor) -> tuple[Tensor, Tensor]:
-        """How many cells each pass gives, as in `model.decode`."""
+        """Return how many cells each pass gives, as in `model.decode`."""
         total = (available0 + available1).clamp_max(self._top_k)
         share = _scaled(total, SEMI_DENSE_SCALES[0][1])
         first = torch.minimum(available0, share.clamp_min(1))
@@ -90,7 +90,7 @@ class DenseGraph(nn.Module):
         return torch.minimum(available0, total - second), second
 
     def _cells(self, gray: Tensor, scale: float) -> tuple[Tensor, ...]:
-        """The number of cells in the image, and the best: scores, points, raw descriptors, scales."""
+        """Return the number of cells in the image, and the best: scores, points, raw descriptors, scales."""
         size = gray.shape[1], gray.shape[2]
         scaled = _scaled(size[0], scale), _scaled(size[1], scale)
         resized = _reduced(gray, scaled) if scale < 1 else F.interpolate(gray[:, None], scaled, mode="bilinear")[:, 0]
@@ -106,7 +106,7 @@ class DenseGraph(nn.Module):
         return inside.sum(), best, points, descriptors, torch.ones_like(best) * (stretch_x + stretch_y) / 2
 
     def _positions(self, cells: int, scaled: int, size: int) -> tuple[Tensor, Tensor]:
-        """Where the cells' reference points lie along an axis, px of the image, and the px per scaled px."""
+        """Return where the cells' reference points lie along an axis, px of the image, and the px per scaled px."""
         stretch = torch.ones(()) * size / scaled
         return rescale(torch.arange(cells) * float(CELL) + self._reference, stretch), stretch
 
@@ -154,33 +154,36 @@ class RefinerGraph(nn.Module):
 
 
 def normalised(gray: Tensor) -> Tensor:
-    """(B, H, W) → (B, 1, H', W'), as `model.decode.prepare`."""
+    """Map (B, H, W) → (B, 1, H', W'), as `model.decode.prepare`."""
     centred = gray - gray.mean((1, 2), keepdim=True)
     image = centred * torch.rsqrt(centred.square().mean((1, 2), keepdim=True) + _EPSILON)
     return F.pad(image[:, None], (0, -gray.shape[2] % STRIDE, 0, -gray.shape[1] % STRIDE), mode="replicate")
 
 
 def best_of(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of (B, N) scores ≥ 0, descending, and where; zeros fill up where N is less."""
+    """Return the `count` largest of (B, N) scores ≥ 0, descending, and where; zeros fill up where N is less."""
     best, index = F.pad(scores, (0, count)).topk(count)
     return best, index % scores.shape[1]
 
 
 def _scaled(side: Any, scale: float) -> Any:
-    """round(side × scale) for a scale of tenths, halves to even, in whole numbers, which a graph computes too."""
+    """Return round(side × scale) for a scale of tenths, halves to even, in whole numbers, which a graph
+    computes too.
+    """
     tenths = side * round(10 * scale)
     upper = (tenths + 5) // 10
     return upper - (tenths % 10 == 5) * (upper % 2)
 
 
 def _reduced(gray: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, H, W) at a smaller (h, w), bilinear and averaged, as `interpolate` with antialias, for which ONNX's exporter
-    has no counterpart."""
+    """Return (B, H, W) at a smaller (h, w), bilinear and averaged, as `interpolate` with antialias, for which ONNX's
+    exporter has no counterpart.
+    """
     return _weights(gray.shape[1], size[0]) @ gray @ _weights(gray.shape[2], size[1]).T
 
 
 def _weights(before: int, after: int) -> Tensor:
-    """What each of `after` pixels along an axis takes of each of `before`: (after, before), rows of sum 1."""
+    """Return what each of `after` pixels along an axis takes of each of `before`: (after, before), rows of sum 1."""
     stretch = torch.ones(()) * before / after
     centre = (torch.arange(after) + 0.5) * stretch
     share = (1 - (torch.arange(before) + 0.5 - centre[:, None]).abs() / stretch).clamp_min(0)
@@ -188,12 +191,12 @@ def _weights(before: int, after: int) -> Tensor:
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:
-    """Rows (B, K, D) of (B, N, D) values."""
+    """Return rows (B, K, D) of (B, N, D) values."""
     return values.gather(1, index[..., None].expand(-1, -1, values.shape[2]))
 
 
 def _sampled(features: Tensor, points: Tensor) -> Tensor:
-    """As `model.decode` samples descriptors: bicubic, of the normalised map, normalised again."""
+    """Behave as `model.decode` samples descriptors: bicubic, of the normalised map, normalised again."""
     height, width = features.shape[2], features.shape[3]
     x = pixel_to_grid(pixel_to_cell(points[..., 0], CELL), width)
     y = pixel_to_grid(pixel_to_cell(points[..., 1], CELL), height)

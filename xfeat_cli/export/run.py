@@ -128,7 +128,7 @@ def _plan(part: Part, loaded: Weights, runtime: Runtime, config: ExportConfig) -
 def _card(
     exported: list[Exported], plans: Mapping[Part, _Plan], runtime: Runtime, config: ExportConfig
 ) -> dict[str, Any]:
-    """What a reader of the files needs to know."""
+    """Return what a reader of the files needs to know."""
     settings = {key: value for key, value in asdict(config).items() if key not in ("parts", "weights", "format")}
     return {
         "weights": runtime.info.name,

@@ -6,6 +6,8 @@ scratch folder; a part in memory has at most MOST_LINKS links, unless a single t
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -45,7 +47,7 @@ class Numbering:
         return slice(*self._bounds[name])
 
     def ends(self, pair: Pair, links: Links) -> npt.NDArray[np.int64]:
-        """(M, 2) numbers of what links connect. Raises StoreError where there is no such keypoint."""
+        """Return (M, 2) numbers of what links connect. Raises StoreError where there is no such keypoint."""
         starts = np.array([self._bounds[name][0] for name in pair])
         ends = links.indices + starts
         if len(ends) and ((links.indices < 0) | (ends >= [self._bounds[name][1] for name in pair])).any():
@@ -67,9 +69,12 @@ class Adjustment:
         return judge(np.asarray(self._shifts[chosen]), np.asarray(self._precision[chosen]), self._config)
 
 
+_BLOCK_BYTES = 1 << 20
+
+
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """A new, empty folder, gone when the block ends; one that a killed run left is emptied."""
+    """Yield a new, empty folder, gone when the block ends; one that a killed run left is emptied."""
     rmtree(path, ignore_errors=True)
     path.mkdir()
     try:
@@ -87,9 +92,15 @@ def adjust(
     """
     numbering = Numbering(features)
     count = max(numbering.total, 1)
-    shifts = np.memmap(scratch / "shifts", np.float32, "w+", shape=(count, 2))
-    precision = np.memmap(scratch / "precision", np.float32, "w+", shape=(count,))
-    parts = _split(pairs, links, numbering, scratch)
+    try:
+        shifts = _mapped(scratch / "shifts", np.float32, (count, 2))
+        precision = _mapped(scratch / "precision", np.float32, (count,))
+        parts = _split(pairs, links, numbering, scratch)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {scratch}: {_reason(error)}; what was registered is kept: make room, then run the same "
+            "command again"
+        ) from error
     with closing(in_order(_solved, parts, config.workers or os.cpu_count() or 1)) as done:
         for _, future in done:
             keypoints, solution = future.result()
@@ -99,8 +110,8 @@ def adjust(
 
 
 def _split(pairs: Mapping[str, Pair], links: LinksReader, numbering: Numbering, scratch: Path) -> list[Path]:
-    """The links of each part, in a file of its own, in their pairs' order."""
-    parents = np.memmap(scratch / "parents", np.int64, "w+", shape=(max(numbering.total, 1),))
+    """Return the links of each part, in a file of its own, in their pairs' order."""
+    parents = _mapped(scratch / "parents", np.int64, (max(numbering.total, 1),))
     for start in range(0, len(parents), 1 << 20):
         parents[start : start + (1 << 20)] = np.arange(start, min(start + (1 << 20), len(parents)))
     tracks = Tracks(parents)
@@ -111,7 +122,7 @@ def _split(pairs: Mapping[str, Pair], links: LinksReader, numbering: Numbering, 
     if total <= MOST_LINKS:
         part = None
     else:
-        counts = np.memmap(scratch / "counts", np.int64, "w+", shape=parents.shape)
+        counts = _mapped(scratch / "counts", np.int64, parents.shape)
         for pair, found in _stored(pairs, links):
             np.add.at(counts, tracks.roots(numbering.ends(pair, found)[:, 0]), 1)
         part = parts_of(counts, MOST_LINKS)
@@ -132,6 +143,23 @@ def _split(pairs: Mapping[str, Pair], links: LinksReader, numbering: Numbering, 
     return sorted(paths)
 
 
+def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
+    """Return zeros in a file, all of whose room is taken at once: a full disk would else kill the process later.
+
+    Raises OSError.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with open(path, "wb") as file:
+        for start in range(0, size, _BLOCK_BYTES):
+            file.write(bytes(min(_BLOCK_BYTES, size - start)))
+    return np.memmap(path, dtype, "r+", shape=shape)
+
+
+def _reason(error: OSError) -> str:
+    """Return why a file cannot be written; numpy says only how many items it could write."""
+    return error.strerror or os.strerror(errno.ENOSPC)
+
+
 def _stored(pairs: Mapping[str, Pair], links: LinksReader) -> Iterable[tuple[Pair, Links]]:
     for entry, pair in pairs.items():
         if entry in links:
@@ -139,7 +167,7 @@ def _stored(pairs: Mapping[str, Pair], links: LinksReader) -> Iterable[tuple[Pai
 
 
 def _solved(part: Path) -> tuple[npt.NDArray[np.int64], Solution]:
-    """The numbers of a part's keypoints, and their solution."""
+    """Return the numbers of a part's keypoints, and their solution."""
     rows = np.fromfile(part, _LINK)
     part.unlink()
     keypoints, ends = np.unique(rows["ends"], return_inverse=True)

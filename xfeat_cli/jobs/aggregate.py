@@ -201,7 +201,7 @@ def _put_pair(
 
 
 def _size(images: KeypointsReader, name: str) -> tuple[int, int]:
-    """Of an image; unknown where its entry is damaged."""
+    """Return the size of an image; it is unknown where its entry is damaged."""
     try:
         return images.image_size(name)
     except StoreError as error:
@@ -210,7 +210,7 @@ def _size(images: KeypointsReader, name: str) -> tuple[int, int]:
 
 
 def _within_measure(pairs: dict[str, Pair], matches: MatchesReader, tally: Tally) -> dict[str, Pair]:
-    """The pairs without those whose points would make more in one image than the file's size warrants."""
+    """Return the pairs without those whose points would make more in one image than the file's size warrants."""
     most = max(_MOST_POINTS, matches.path.stat().st_size // _LEAST_POINT_BYTES)
     points: Counter[str] = Counter()
     sound = {}
@@ -230,7 +230,7 @@ def _within_measure(pairs: dict[str, Pair], matches: MatchesReader, tally: Tally
 
 
 def _points(matches: MatchesReader, name0: str, name1: str) -> PointMatches | StoreError:
-    """The points of a pair, or what is wrong with its entry."""
+    """Return the points of a pair, or what is wrong with its entry."""
     try:
         found = matches.load(name0, name1)
     except StoreError as error:

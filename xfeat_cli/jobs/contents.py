@@ -21,7 +21,7 @@ class Contents:
 
 
 def contents(path: Path) -> Contents:
-    """Raises StoreError when the file is missing, not HDF5, or damaged."""
+    """Open what a file holds. Raises StoreError when it is missing, not HDF5, or damaged."""
     with open_hdf5(path) as h5:
         try:
             attributes = python_attributes(h5)

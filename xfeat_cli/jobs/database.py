@@ -20,7 +20,7 @@ from xfeat_cli.store.reader import KeypointsReader, MatchesReader
 
 
 def import_key(features: Path, matches: Path, images: Path, config: CameraConfig) -> str:
-    """Digest of what an import depends on."""
+    """Return digest of what an import depends on."""
     with KeypointsReader(features) as keypoints, MatchesReader(matches) as pairs:
         contents = fingerprint.of_content(keypoints), fingerprint.of_content(pairs)
         # Files of other tools say nothing of their content in attributes.
@@ -53,7 +53,7 @@ def import_into(
 
 
 def verification_key(config: VerificationConfig) -> str:
-    """Digest of what a verification depends on besides the import."""
+    """Return digest of what a verification depends on besides the import."""
     return key_of(seed=config.seed)
 
 

@@ -147,7 +147,7 @@ def _as_begun(config: ExtractConfig, device: torch.device, begun: dict[str, Any]
 
 
 def default_workers(on_cpu: bool) -> int:
-    """One for each processor this process may use; for a GPU at most 16, which feed it."""
+    """Return one for each processor this process may use; for a GPU at most 16, which feed it."""
     return usable_cores() if on_cpu else min(16, usable_cores())
 
 
@@ -213,7 +213,7 @@ def _renew(files: list[ImageFile], root: Path, store: Store, masks: Path | None,
 
 
 def _split_done(files: list[ImageFile], store: Store, masks: Path | None) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Which images are still to do, and which the store holds already; changed ones are refused."""
+    """Return which images are still to do, and which the store holds already; changed ones are refused."""
     stored = store.names()
     todo, done, changed = [], [], []
     for file in files:
@@ -289,7 +289,7 @@ def _detected_in_batches(
 
 
 def _batches(photos: Iterable[Photo], size: int) -> Iterator[list[Photo]]:
-    """Photographs of one gray size, at most `size` together. Few wait for others of theirs: memory stays flat."""
+    """Yield photographs of one gray size, at most `size` together. Few wait for others of theirs: memory stays flat."""
     waiting: dict[tuple[int, ...], list[Photo]] = {}
     for photo in photos:
         group = waiting.setdefault(photo.gray.shape, [])
@@ -312,7 +312,7 @@ def _detect(photos: list[Photo], xfeat: XFeat) -> list[Features | ImageError]:
 
 
 def _photos(files: list[ImageFile], read: Read, workers: int, tally: Tally) -> Generator[Photo, None, None]:
-    """Decoded photographs in the files' order, at most a few ahead."""
+    """Yield decoded photographs in the files' order, at most a few ahead."""
     for file, future in in_order(read, files, workers):
         try:
             yield future.result()
@@ -332,7 +332,7 @@ class _Turner:
         self._workers = workers if xfeat.runtime.device.type == "cpu" else 1
 
     def turn(self, settled: set[str]) -> int:
-        """How many photographs were turned. settled: names of those that should rather stay as they are."""
+        """Return how many photographs were turned. settled: names of those that should rather stay as they are."""
         if len(self._files) < 2:
             return 0
         config = self._xfeat.config
@@ -350,7 +350,7 @@ class _Turner:
         return count
 
     def _look(self, name: str) -> Iterator[Features]:
-        """The features of one grid, which are enough to tell."""
+        """Yield the features of one grid, which are enough to tell."""
         if name not in self._files:
             return
         with suppress(ImageError):  # it was read a moment ago
@@ -383,7 +383,7 @@ def _write(store: Store, photo: Photo, features: Features) -> None:
 
 
 def _uncertainty(photo: Photo) -> float:
-    """One pixel of the image that the network saw, in stored-image pixels."""
+    """Return one pixel of the image that the network saw, in stored-image pixels."""
     return upright_size(photo.shown, photo.orientation)[0] / photo.gray.shape[1]
 
 

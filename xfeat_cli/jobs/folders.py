@@ -50,7 +50,7 @@ def _was_moved(store: Store, files: Iterable[ImageFile]) -> bool:
 
 
 def is_unchanged(file: ImageFile, store: Store) -> bool:
-    """Whether a photograph is still the one whose features the file holds."""
+    """Return whether a photograph is still the one whose features the file holds."""
     try:
         return file_digest(file.path) == store.attributes(file.name).get("image_digest")
     except ImageError:

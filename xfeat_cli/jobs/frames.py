@@ -108,7 +108,7 @@ def _made_of(video: Path, config: FramesConfig) -> str:
 
 
 def _chosen_before(folder: Path, made_of: str, overwrite: bool) -> list[Frame] | None:
-    """The frames that the same run chose; otherwise room is made for others, if that is asked for."""
+    """Return the frames that the same run chose; otherwise room is made for others, if that is asked for."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder for the frames")
     table = _read_table(folder / TABLE)
@@ -142,7 +142,7 @@ def _write_table(path: Path, made_of: str, frames: list[Frame]) -> None:
 
 
 def _read_table(path: Path) -> tuple[str, list[Frame]] | None:
-    """What a table of frames says that they were made of, and the frames; None where there is none."""
+    """Return what a table of frames says that they were made of, and the frames; None where there is none."""
     try:
         head, *lines = path.read_text(encoding="utf-8").splitlines()
         rows = csv.DictReader(lines)
@@ -179,7 +179,7 @@ def _choose(video: Path, config: FramesConfig, device: str, progress: Progress) 
 
 
 def _at_a_rate(video: Path, fps: float, progress: Progress) -> Iterator[_Choice]:
-    """The sharpest frame of every 1 / fps seconds."""
+    """Yield the sharpest frame of every 1 / fps seconds."""
     total = videos.duration(video)
     best: _Choice | None = None
     interval = 0
@@ -197,7 +197,7 @@ def _at_a_rate(video: Path, fps: float, progress: Progress) -> Iterator[_Choice]
 
 
 def _some(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """About _LOOKS_PER_SECOND of the frames."""
+    """Yield about _LOOKS_PER_SECOND of the frames."""
     due = 0.0
     for frame in frames:
         if frame.seconds >= due - 1e-6:
@@ -214,7 +214,7 @@ def _look(frame: VideoFrame, xfeat: XFeat) -> Look:
 
 
 def _thinned(chosen: list[_Choice], most: int | None) -> list[_Choice]:
-    """At most so many, evenly from the first to the last."""
+    """Return at most so many, evenly from the first to the last."""
     if most is None or len(chosen) <= most:
         return chosen
     return [chosen[place] for place in np.linspace(0, len(chosen) - 1, most).round().astype(int)]

@@ -41,7 +41,7 @@ def localize(
     workers: int | None = None,
     listener: Listener | None = None,
 ) -> Summary:
-    """Localise the photographs of a folder, or one.
+    """Return localise the photographs of a folder, or one.
 
     Args:
         model: a COLMAP model folder.
@@ -103,7 +103,7 @@ def localize(
 
 
 def _references(pairs: Path, files: list[ImageFile], localizer: Localizer) -> Mapping[str, list[str]]:
-    """The model's images of each query, whichever way round a line has them."""
+    """Return the model's images of each query, whichever way round a line has them."""
     queries, mapped = {file.name for file in files}, set(localizer.images)
     references: dict[str, list[str]] = {}
     for one, two in read_pairs(pairs):

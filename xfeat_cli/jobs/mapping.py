@@ -58,7 +58,9 @@ def map_models(
 
 
 def known_places(images: Path, names: Sequence[str], positions: Path | None) -> Places | None:
-    """Where photographs were taken, from a list or from their EXIF; None where nothing says so. Raises PairsError."""
+    """Return where photographs were taken, from a list or from their EXIF; None where nothing says so. Raises
+    PairsError.
+    """
     if positions is None:
         found = exif_positions([ImageFile(name, images / name) for name in names])
     else:
@@ -70,7 +72,7 @@ def known_places(images: Path, names: Sequence[str], positions: Path | None) -> 
 
 
 def problems(model: ModelSummary) -> list[str]:
-    """A line for each photograph that the model lacks, and for each part of the scene that came to none."""
+    """Return a line for each photograph that the model lacks, and for each part of the scene that came to none."""
     missing = [f"{image.name}{NO_POSE}: {image.reason}" for image in model.unregistered]
     moved = model.georegistration
     far = {} if moved is None else moved.far
@@ -82,7 +84,7 @@ def problems(model: ModelSummary) -> list[str]:
 
 
 def heard(listener: Listener | None) -> Listen | None:
-    """What passes on how far the mapper is: images registered in one component after the other."""
+    """Return what passes on how far the mapper is: images registered in one component after the other."""
     if listener is None:
         return None
     component = -1

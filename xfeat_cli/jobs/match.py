@@ -138,7 +138,7 @@ def _split_known(pairs: list[Pair], readers: PairReaders) -> tuple[list[Pair], l
 
 
 def _collisions(pairs: list[Pair], ordered: bool) -> dict[Pair, str]:
-    """As `colliding_pairs`. Raises PairsError when every pair collides."""
+    """Behave as `colliding_pairs`. Raises PairsError when every pair collides."""
     colliding = colliding_pairs(pairs, ordered=ordered)
     if len(colliding) == len(pairs):
         raise PairsError(f"no pair can be matched: {colliding[pairs[0]]}")
@@ -153,7 +153,7 @@ def _forget(pair: Pair, store: Store, readers: PairReaders) -> None:
 
 
 def _split_done(pairs: list[Pair], store: Store, readers: PairReaders) -> tuple[list[Pair], list[Pair]]:
-    """Which pairs are still to do, and which the store holds. Refuses those of changed features."""
+    """Return which pairs are still to do, and which the store holds. Refuses those of changed features."""
     stored = store.names()
     todo, done = [], []
     for pair in pairs:
@@ -189,7 +189,9 @@ def _has_changed(names: Pair, entry: str, store: Store, readers: PairReaders) ->
 
 
 def in_reading_order(pairs: list[Pair]) -> list[Pair]:
-    """In squares of so few images that all of them stay in memory: each is read once a square, not once a pair."""
+    """Order pairs in squares of so few images that all of them stay in memory: each is read once a square, not
+    once a pair.
+    """
     return in_squares(pairs, SHARED_IMAGES // 2)
 
 

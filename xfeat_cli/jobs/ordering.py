@@ -6,7 +6,9 @@ from xfeat_cli.types import Pair
 
 
 def in_squares(pairs: list[Pair], side: int) -> list[Pair]:
-    """Pairs sorted so that runs of them come from 2 · `side` images: each is read once a square, not once a pair."""
+    """Return pairs sorted so that runs of them come from 2 · `side` images: each is read once a square, not once a
+    pair.
+    """
     names = dict.fromkeys(name for pair in pairs for name in pair)
     rank = {name: number for number, name in enumerate(names)}
 

@@ -26,7 +26,7 @@ class Report:
 
 class Listener(Protocol):
     def start(self, total: int) -> None:
-        """Called once, with the number of images or pairs."""
+        """Hear, once, of the number of images or pairs."""
 
     def update(self, report: Report) -> None:
         """Called once for each image or pair, on the thread that called the job."""

@@ -32,12 +32,12 @@ class FileState:
 
     @staticmethod
     def of(path: Path) -> FileState:
-        """Of a file as it is. Raises OSError."""
+        """Return the digest of a file as it is. Raises OSError."""
         stat = path.stat()
         return FileState(stat.st_size, stat.st_mtime_ns, _digest(path))
 
     def holds(self, path: Path) -> bool:
-        """Whether a file is there as it was."""
+        """Return whether a file is there as it was."""
         try:
             stat = path.stat()
             if not path.is_file() or stat.st_size != self.size:
@@ -76,7 +76,7 @@ class Record:
         return self._entries.get(stage)
 
     def is_intact(self, stage: str) -> bool:
-        """Whether a stage is finished and its files are as it left them."""
+        """Return whether a stage is finished and its files are as it left them."""
         entry = self._entries.get(stage)
         if entry is None or entry.files is None:
             return False
@@ -168,7 +168,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def key_of(**parts: Any) -> str:
-    """Digest of options and inputs: equal for equal values, whatever the order of their names."""
+    """Return digest of options and inputs: equal for equal values, whatever the order of their names."""
     return hashlib.blake2b(json.dumps(_plain(parts), sort_keys=True).encode(), digest_size=_BYTES).hexdigest()
 
 

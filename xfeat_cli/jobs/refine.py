@@ -159,7 +159,7 @@ class _Job:
             paths.links.unlink(missing_ok=True)
 
     def _is_done(self, options: Mapping[str, Any], contents: Mapping[str, str]) -> bool:
-        """Whether both outputs are there and made of these inputs. Raises ProvenanceError for other options."""
+        """Return whether both outputs are there and made of these inputs. Raises ProvenanceError for other options."""
         done = True
         for path, reader in ((self.paths.output, KeypointsReader), (self.paths.output_matches, MatchesReader)):
             if not path.exists():

@@ -58,7 +58,7 @@ class Source:
         self.seconds = lru_cache(_CACHED_IMAGES)(self._seconds)
 
     def selected(self, entry: str, pair: Pair) -> Selection:
-        """The matches of a pair that are kept."""
+        """Return the matches of a pair that are kept."""
         matches = self.matches.load(*pair)
         assert isinstance(matches, Matches)
         links = self.links.load(entry) if entry in self.links else Links.empty()
@@ -87,12 +87,13 @@ class Source:
                     needed[index[self.solved(name).moved[index]]] = True
 
     def connected(self, pair: Pair) -> bool:
-        """Whether refined pairs connect the images of a pair, directly or through others."""
+        """Return whether refined pairs connect the images of a pair, directly or through others."""
         return self._groups[pair[0]] == self._groups[pair[1]]
 
     def _seconds(self, name: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """The keypoints of an image that it has a second time, and for each of its keypoints the number of the one that
-        has not moved."""
+        """Return the keypoints of an image that it has a second time, and for each of its keypoints the number of the
+        one that has not moved.
+        """
         count = self.features.count(name)
         needed = self._second.get(name, np.zeros(count, bool))
         numbers = np.where(needed, count + np.cumsum(needed) - 1, np.arange(count))

@@ -152,7 +152,7 @@ def _provenance(
 
 
 def _in_reading_order(pairs: list[Pair], features: KeypointsReader, resize: int) -> list[Pair]:
-    """In squares of as many images as are kept."""
+    """Order pairs in squares of as many images as are kept."""
     names = {name for pair in pairs for name in pair}
     largest = max((_pixels(features.image_size(name), resize) for name in names), default=1)
     side = max(1, min(_MOST_SHARED, _CACHE_BYTES // (largest * _BYTES_PER_PIXEL)) // 2)
@@ -166,7 +166,7 @@ def _pixels(size: tuple[int, int], resize: int) -> int:
 
 
 def _digests(features: KeypointsReader, pair: Pair) -> dict[str, str]:
-    """What the images were when their features were made; empty for features of other tools."""
+    """Return what the images were when their features were made; empty for features of other tools."""
     return {f"digest{i}": str(features.entry_attributes(name).get("image_digest", "")) for i, name in enumerate(pair)}
 
 

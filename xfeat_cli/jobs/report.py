@@ -60,7 +60,7 @@ class ReportSummary:
 
     @property
     def figures(self) -> dict[str, float | None]:
-        """The report's figures by name."""
+        """Return the report's figures by name."""
         figures: dict[str, float | None] = self.data["figures"]
         return figures
 
@@ -131,7 +131,7 @@ class _Gathering:
         self.cached_keypoints = lru_cache(_CACHED_KEYPOINTS)(self._read_keypoints)
 
     def inputs(self, run: Mapping[str, Any]) -> Inputs:
-        """Everything but how the photographs look."""
+        """Return everything but how the photographs look."""
         positions = self._positions()
         photos, places = [], np.zeros((ROWS, COLUMNS))
         for name in self.names:
@@ -150,7 +150,7 @@ class _Gathering:
         )
 
     def joined(self, name0: str, name1: str) -> JoinedPoints | None:
-        """The matches of a pair as points, inliers told from the others; None where they cannot be read."""
+        """Return the matches of a pair as points, inliers told from the others; None where they cannot be read."""
         if self._database is not None:
             points = self._database.points(name0, name1)
             return None if points is None else JoinedPoints(points.points0, points.points1, points.inlier)
@@ -168,7 +168,7 @@ class _Gathering:
         return self._seen_by_both(name0, name1)
 
     def _seen_by_both(self, name0: str, name1: str) -> JoinedPoints | None:
-        """The points of a model that two images see."""
+        """Return the points of a model that two images see."""
         for model in self.models:
             images = {image.name: image for image in model.images}
             if name0 in images and name1 in images:
@@ -186,7 +186,7 @@ class _Gathering:
         return None if path is None else self._tried(lambda: opened.enter_context(reader(path)))
 
     def _tried(self, make: Callable[[], Result]) -> Result | None:
-        """What is made, or None with the error kept: one damaged file costs its part of the report only."""
+        """Return what is made, or None with the error kept: one damaged file costs its part of the report only."""
         try:
             return make()
         except (SfmError, StoreError) as error:
@@ -203,7 +203,9 @@ class _Gathering:
         return sorted(names)
 
     def _image_files(self) -> dict[str, Path]:
-        """By name, the photographs; all of the folder where features say what belongs to it, else the known ones."""
+        """Return, by name, the photographs; all of the folder where features say what belongs to it, else the
+        known ones.
+        """
         if self.images is None:
             return {}
         if self.keypoints is not None or not self._names:
@@ -305,7 +307,7 @@ class _Gathering:
 
 
 def _recorded(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Stages as a run's own record has them."""
+    """Return stages as a run's own record has them."""
     stages = record.get("stages", {})
     return [
         {"name": name, "seconds": stage.get("seconds"), "result": stage.get("result", {})}
@@ -317,7 +319,7 @@ def _recorded(record: dict[str, Any]) -> list[dict[str, Any]]:
 def _ordered(
     images: npt.NDArray[np.int64], matches: npt.NDArray[np.int64], inliers: npt.NDArray[np.int64], verified_by: str
 ) -> Pairs:
-    """The pairs, the lower row first, sorted by rows."""
+    """Return the pairs, the lower row first, sorted by rows."""
     images = np.sort(images, axis=1)
     order = np.lexsort((images[:, 1], images[:, 0]))
     return Pairs(images[order], matches[order], inliers[order], verified_by)
@@ -331,7 +333,9 @@ def _pictures(
     config: ReportConfig,
     listener: Listener | None,
 ) -> list[PictureFiles | None]:
-    """Thumbnails and previews of all photographs, those of an earlier report where nothing changed; fills in looks."""
+    """Return thumbnails and previews of all photographs, those of an earlier report where nothing changed; fills in
+    looks.
+    """
     if listener:
         listener.start(len(inputs.photos))
     if images is None:
@@ -427,7 +431,9 @@ def _draw(page: PageFolder, content: Content, inputs: Inputs, gathered: _Gatheri
 
 
 def _worth_drawing(content: Content, inputs: Inputs, most: int) -> set[int]:
-    """Rows of at most `most` pairs: what holds the model together weakly first, then each image's best in turn."""
+    """Return rows of at most `most` pairs: what holds the model together weakly first, then each image's best
+    in turn.
+    """
     inliers = inputs.pairs.inliers
     if len(inliers) <= most:
         return set(range(len(inliers)))
@@ -441,7 +447,7 @@ def _worth_drawing(content: Content, inputs: Inputs, most: int) -> set[int]:
 
 
 def _best_in_turn(inputs: Inputs) -> Iterator[int]:
-    """Each image's best pair, then each image's second best, and so on."""
+    """Yield each image's best pair, then each image's second best, and so on."""
     images, inliers = inputs.pairs.images, inputs.pairs.inliers
     ends = images.T.reshape(-1)
     pairs = np.tile(np.arange(len(images)), 2)
@@ -452,7 +458,7 @@ def _best_in_turn(inputs: Inputs) -> Iterator[int]:
 
 
 def _without(keypoints: FloatArray, seen: FloatArray) -> FloatArray:
-    """The keypoints that are none of the seen ones, to a tenth of a pixel."""
+    """Return the keypoints that are none of the seen ones, to a tenth of a pixel."""
     if not len(seen) or not len(keypoints):
         return keypoints
     known = {tuple(place) for place in np.rint(seen * 10).astype(int).tolist()}

@@ -58,7 +58,7 @@ def find_sources(folder: Path) -> Sources:
 
 
 def find_images_folder(sources: Sources, names: Sequence[str], previous: dict[str, Any]) -> Path | None:
-    """Where the photographs are: where an earlier report found them, or in an images folder nearby."""
+    """Return where the photographs are: where an earlier report found them, or in an images folder nearby."""
     folder = sources.folder
     said = [previous.get("run", {}).get("images")]
     nearby = [folder / "images", folder.parent / "images", folder.parent.parent / "images", folder, folder.parent]
@@ -69,7 +69,9 @@ def find_images_folder(sources: Sources, names: Sequence[str], previous: dict[st
 
 
 def _models(folder: Path) -> list[Path]:
-    """The models at the first level that has any: the folder itself, sparse/, folders in it, folders in those."""
+    """Return the models at the first level that has any: the folder itself, sparse/, folders in it, folders in
+    those.
+    """
     if is_model(folder):
         return [folder]
     for level in ("sparse/*", "sparse", "*", "*/*"):
@@ -80,7 +82,7 @@ def _models(folder: Path) -> list[Path]:
 
 
 def _around(folder: Path, models: list[Path]) -> list[Path]:
-    """Where the files of a model are looked for: in the folder, beside the model, above `sparse`."""
+    """Return where the files of a model are looked for: in the folder, beside the model, above `sparse`."""
     places = [folder, *models[:1]]
     if models and models[0] == folder and folder.parent.name == "sparse":
         places.append(folder.parent.parent)
@@ -105,7 +107,7 @@ def _preferred(paths: list[Path], names: Sequence[str]) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file; empty when there is none."""
+    """Return an object from a JSON file; empty when there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -83,7 +83,7 @@ class TurnFinder:
         self._pooled = np.zeros((0, 0), np.float32)
 
     def find(self, settled: set[str]) -> dict[str, int]:
-        """By how many quarters clockwise, 1 to 3, to turn which images further than they are.
+        """Return by how many quarters clockwise, 1 to 3, to turn which images further than they are.
 
         settled: images that should rather stay as they are. Raises StoreError.
         """
@@ -125,7 +125,7 @@ class TurnFinder:
         self._pooled = np.stack([self._pooling.pool(self._sketch(i).descriptors.numpy()) for i in range(count)])
 
     def _apart(self) -> Iterator[int]:
-        """Of each group but the largest, some images from its first to its last."""
+        """Return some images of each group but the largest, images from its first to its last."""
         for group in self._turns.groups()[1:]:
             yield from group[:: -(-len(group) // _ASKED_OF_A_GROUP)]
 
@@ -133,7 +133,7 @@ class TurnFinder:
         return [(other, image) for other in self._most_alike(image, self._pooled[image])]
 
     def _most_alike(self, image: int, vector: np.ndarray) -> list[int]:
-        """The images of other groups that look most like one whose whole is described by `vector`."""
+        """Return the images of other groups that look most like one whose whole is described by `vector`."""
         others = np.array([i for i in range(len(self._names)) if not self._turns.joined(i, image)])
         return others[np.argsort(-(self._pooled[others] @ vector), kind="stable")[:_ALIKE]].tolist()
 
@@ -154,7 +154,7 @@ class TurnFinder:
                         left += _LOOKS_FOR_A_TURN if quarters else 0
 
     def _next(self, looked_at: set[int]) -> Iterator[int]:
-        """An image of each group but the largest that was looked at least, among those still worth it."""
+        """Yield an image of each group but the largest that was looked at least, among those still worth it."""
         groups = self._turns.groups()[1:]
         most = len(self._names) if self._thorough else _LOOKS_OF_A_GROUP
         seen = [sum(image in looked_at for image in group) for group in groups]
@@ -164,7 +164,9 @@ class TurnFinder:
                 yield new[len(new) // 2]
 
     def _fits(self, image: int) -> list[tuple[int, int]]:
-        """Images of other groups, and by how many quarters this one is to be turned to stand as they do; best first."""
+        """Return images of other groups, and by how many quarters this one is to be turned to stand as they do; best
+        first.
+        """
         sketches, fits = [], []
         for quarters, sketch in enumerate(self._in_all_turns(image)):
             sketches.append(sketch)
@@ -188,7 +190,7 @@ class TurnFinder:
         yield from map(Sketch.of, self._look(self._names[image]))
 
     def _candidates(self, image: int, sketch: Sketch) -> list[int]:
-        """The images of other groups that may show what an image shows, turned as it was for the sketch."""
+        """Return the images of other groups that may show what an image shows, turned as it was for the sketch."""
         assert self._pooling is not None
         if not len(sketch.points):
             return []

@@ -82,7 +82,7 @@ class _Viewer:
         self.problems: list[str] = []
 
     def pictures(self, names: list[str]) -> Iterator[tuple[str, Picture]]:
-        """A name for the file and the picture, one after another."""
+        """Return a name for the file and the picture, one after another."""
         source = self._source
         if self._images is not None and not self._images.is_dir():
             raise UsageError(f"--images {self._images} is not a folder of photographs")
@@ -109,7 +109,7 @@ class _Viewer:
         )
 
     def _photo(self, name: str, size: tuple[int, int], longest: int) -> Photograph:
-        """The photograph, or what stands for it."""
+        """Return the photograph, or what stands for it."""
         if self._images is None:
             return blank_photograph(name, size, longest)
         try:
@@ -213,7 +213,7 @@ class _Viewer:
         return f"{_flat(name0)}--{_flat(name1)}", matches_picture(photo0, photo1, joined, most=self._config.drawn)
 
     def _verified(self, name0: str, name1: str, count: int) -> JoinedPoints | None:
-        """What a database beside the matches says of a pair, if it holds as many matches of it."""
+        """Return what a database beside the matches says of a pair, if it holds as many matches of it."""
         path = self._database or self._source.parent / "database.db"
         if not path.is_file() and self._database is None:
             return None
@@ -256,7 +256,7 @@ class _Viewer:
 
 
 def _model_folder(folder: Path) -> Path:
-    """A model, or the largest one of a folder of `xfeat sfm`."""
+    """Return a model, or the largest one of a folder of `xfeat sfm`."""
     for candidate in (folder, folder / "sparse" / "0", folder / "0", folder / "sparse"):
         if is_model(candidate):
             return candidate
@@ -264,7 +264,7 @@ def _model_folder(folder: Path) -> Path:
 
 
 def _beside(matches: Path, kinds: tuple[str, ...], kind_of_matches: str) -> Path | None:
-    """The file of keypoints beside a matches file; with several, the one whose name sfm and extract give it."""
+    """Return the file of keypoints beside a matches file; with several, the one whose name sfm and extract give it."""
     usual = ["keypoints.h5", "features.h5", "out.h5"]
     if matches.name != "aggregated.h5" or kind_of_matches == SEMI_DENSE_MATCHES:
         usual.remove("keypoints.h5")
@@ -283,7 +283,7 @@ def _is(path: Path, kinds: tuple[str, ...]) -> bool:
 
 
 def _counted(matches: MatchesReader, features: KeypointsReader, names: list[str]) -> dict[tuple[str, str], int]:
-    """Matches of each pair, of all or of those with the named images."""
+    """Return matches of each pair, of all or of those with the named images."""
     pairs = resolve(matches.names(), features.names()).pairs.values()
     chosen = [pair for pair in pairs if not names or not set(names).isdisjoint(pair)]
     return {pair: len(matches.load(*pair)) for pair in chosen}
@@ -304,7 +304,7 @@ def _check_known(names: list[str], stored: list[str], path: Path) -> None:
 
 
 def _flat(name: str) -> str:
-    """A file name for an image name: no separators, nothing odd, not too long."""
+    """Return a file name for an image name: no separators, nothing odd, not too long."""
     return re.sub(r"[^\w.+-]+", "-", name)[-80:].lstrip(".") or "image"
 
 

@@ -1,1 +1,1 @@
-"""Where new photographs were taken, in a model that is there: `Localizer`."""
+"""Find where new photographs were taken, in a model that is there: `Localizer`."""

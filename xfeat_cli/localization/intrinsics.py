@@ -31,7 +31,7 @@ class Source(str, Enum):
 
 
 def parse_camera(text: str) -> tuple[str, tuple[float, ...]]:
-    """`MODEL,parameter,…` in COLMAP's names, order and pixels → model and parameters. Raises UsageError."""
+    """Map `MODEL,parameter,…` in COLMAP's names, order and pixels → model and parameters. Raises UsageError."""
     name, *values = (part.strip() for part in text.split(","))
     if name not in _PARAMETERS:
         raise UsageError(f"camera={text}: {name} is none of {', '.join(_PARAMETERS)}")
@@ -50,7 +50,7 @@ def choose(
     cameras: Sequence[ModelCamera],
     path: Path | None = None,
 ) -> tuple[ModelCamera, Source]:
-    """The camera of a photograph of (width, height), and how it is known.
+    """Return the camera of a photograph of (width, height), and how it is known.
 
     given: as of `parse_camera`. cameras: the model's; one of them is taken if it is the only one of that size.
     """

@@ -83,7 +83,7 @@ class Localizer:
 
     @property
     def images(self) -> list[str]:
-        """Names of the model's images that queries can be matched with."""
+        """Return names of the model's images that queries can be matched with."""
         return list(self._rows)
 
     def localize(
@@ -94,7 +94,7 @@ class Localizer:
         without: str | None = None,
         name: str | None = None,
     ) -> Localization:
-        """The pose of a photograph: a file, or its pixels as `XFeat.detect` takes them.
+        """Return the pose of a photograph: a file, or its pixels as `XFeat.detect` takes them.
 
         references: names of the model's images to match with, instead of those that look most like it. without: name of
         one that is not to be used. name: in the result, in place of the file's. Raises ImageError, UsageError.
@@ -149,7 +149,7 @@ class Localizer:
         return [self._rows[name] for name in names]
 
     def _matched(self, features: Features, rows: list[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Keypoints and rows of points that they show (K,) each, every pair of them once."""
+        """Return keypoints and rows of points that they show (K,) each, every pair of them once."""
         query = normalised(torch.from_numpy(features.descriptors))
         images = [self._map.images[row] for row in rows]
         matches = nearest_of_pairs([(query, image.descriptors) for image in images], self._threshold, 1.0)
@@ -162,7 +162,7 @@ class Localizer:
 
 
 def _network(attributes: dict[str, Any], features: Path, weights: str | None, device: str) -> XFeat:
-    """The network and options of detection that a features file was made with."""
+    """Return the network and options of detection that a features file was made with."""
     if "xfeat_weights_sha256" not in attributes:
         raise UsageError(f"{features} was not made by `xfeat extract`, so its queries cannot be extracted alike")
     stated = {field.name for field in fields(ExtractConfig)} & {

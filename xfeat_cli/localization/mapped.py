@@ -46,7 +46,7 @@ class MappedModel:
     attributes: dict[str, object]
 
     def most_alike(self, descriptors: npt.NDArray, count: int) -> list[int]:
-        """The rows of the images that look most like one with these local descriptors (N ≥ 1, D), best first."""
+        """Return the rows of the images that look most like one with these local descriptors (N ≥ 1, D), best first."""
         likeness = self.vectors @ self.pooling.pool(descriptors)
         return np.argsort(-likeness, kind="stable")[:count].tolist()
 
@@ -83,7 +83,7 @@ def load_mapped_model(model: Path, features: Path) -> MappedModel:
 
 
 def _mapped(image: ModelImage, features: Features) -> MappedImage:
-    """The keypoints that the model's observations are, each at most once."""
+    """Return the keypoints that the model's observations are, each at most once."""
     keypoints, points = torch.from_numpy(features.keypoints), torch.from_numpy(image.points)
     apart = torch.cdist(points, keypoints, compute_mode="donot_use_mm_for_euclid_dist")
     distance, keypoint = (part.numpy() for part in apart.min(1))

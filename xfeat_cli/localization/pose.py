@@ -44,12 +44,12 @@ class AbsolutePose:
 
     @property
     def quaternion(self) -> Float64Array:
-        """(4,) w, x, y, z, w ≥ 0, of the rotation."""
+        """Return (4,) w, x, y, z, w ≥ 0, of the rotation."""
         return quaternion(self.rotation)
 
     @property
     def centre(self) -> Float64Array:
-        """The projection centre (3,), world frame."""
+        """Return the projection centre (3,), world frame."""
         return -self.rotation.T @ self.translation
 
 
@@ -61,7 +61,7 @@ def estimate(
     seed: int,
     focal_known: bool = True,
 ) -> AbsolutePose | None:
-    """The pose that most of the points (N, 3) at pixels (N, 2) agree with, refined on those; None without any.
+    """Return the pose that most of the points (N, 3) at pixels (N, 2) agree with, refined on those; None without any.
 
     max_error: of an inlier, px. focal_known: else several focal lengths are tried.
     """
@@ -87,7 +87,7 @@ def estimate(
 
 
 def with_focal(camera: ModelCamera, focal: float) -> ModelCamera:
-    """The same camera with another focal length, px."""
+    """Return the same camera with another focal length, px."""
     parameters = {name: focal if name in ("f", "fx", "fy") else value for name, value in camera.parameters.items()}
     return replace(camera, parameters=parameters, focal_px=focal)
 
@@ -119,7 +119,7 @@ def _estimate(
 def uncertainty(
     points: Float64Array, pixels: Float64Array, rotation: Float64Array, translation: Float64Array, camera: ModelCamera
 ) -> tuple[float, float]:
-    """Standard deviations of orientation (degrees) and projection centre, of a pose that fits points (N, 3).
+    """Return standard deviations of orientation (degrees) and projection centre, of a pose that fits points (N, 3).
 
     First-order propagation of the pixels' errors, whose size the residuals tell, with the camera's focal length and
     without its distortion. Infinite where the points do not determine the pose.
@@ -145,7 +145,7 @@ def uncertainty(
 
 
 def quaternion(rotation: Float64Array) -> Float64Array:
-    """(3, 3) rotation → (4,) w, x, y, z with w ≥ 0."""
+    """Map (3, 3) rotation → (4,) w, x, y, z with w ≥ 0."""
     m = rotation
     # The matrix whose largest eigenvector is the quaternion (Bar-Itzhack, 2000), which no rotation makes unstable.
     k = np.array(
@@ -161,7 +161,7 @@ def quaternion(rotation: Float64Array) -> Float64Array:
 
 
 def require_poselib() -> Any:
-    """The module. Raises UsageError when it is missing."""
+    """Return the module. Raises UsageError when it is missing."""
     try:
         import poselib
     except ImportError:

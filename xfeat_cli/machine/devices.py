@@ -11,7 +11,7 @@ _KINDS = ("cpu", "cuda", "mps")
 
 
 def resolve_device(name: str) -> torch.device:
-    """auto, cpu, cuda, cuda:N or mps → a device that is there. Raises UsageError."""
+    """Map auto, cpu, cuda, cuda:N or mps → a device that is there. Raises UsageError."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -32,7 +32,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """auto → fp16 on CUDA, fp32 elsewhere. Raises UsageError for a precision the device does not run."""
+    """Map auto → fp16 on CUDA, fp32 elsewhere. Raises UsageError for a precision the device does not run."""
     if precision is Precision.AUTO:
         return Precision.FP16 if device.type == "cuda" else Precision.FP32
     if precision is Precision.FP16 and device.type == "cpu":
@@ -41,7 +41,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
 
 
 def resolve_devices(names: str) -> tuple[torch.device, ...]:
-    """`auto`, or one name or several with commas between (`cuda:0,cuda:1`) → devices that are there.
+    """Map `auto`, or one name or several with commas between (`cuda:0,cuda:1`) → devices that are there.
 
     Several must be of one kind, so that a job has one precision, and `cpu` may be repeated. Raises UsageError.
     """
@@ -54,12 +54,14 @@ def resolve_devices(names: str) -> tuple[torch.device, ...]:
 
 
 def workers(devices: tuple[torch.device, ...]) -> tuple[torch.device, ...]:
-    """The device of each of a job's workers: one for each GPU; on a CPU one for each thread that torch would use."""
+    """Return the device of each of a job's workers: one for each GPU; on a CPU one for each thread that torch would
+    use.
+    """
     if devices[0].type != "cpu":
         return devices
     return (devices[0],) * max(len(devices), torch.get_num_threads())
 
 
 def _numbered(device: torch.device) -> torch.device:
-    """`cuda` alone means the first of several."""
+    """Return `cuda` alone means the first of several."""
     return torch.device("cuda", 0) if device == torch.device("cuda") else device

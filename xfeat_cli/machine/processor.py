@@ -12,18 +12,18 @@ import torch
 
 @cache
 def multiplies_bf16() -> bool:
-    """Whether it multiplies bfloat16 natively (AVX512-bf16 or AMX), so that a network runs faster in it."""
+    """Return whether it multiplies bfloat16 natively (AVX512-bf16 or AMX), so that a network runs faster in it."""
     return has_bf16_tiles() or _has("_is_avx512_bf16_supported", "avx512_bf16")
 
 
 @cache
 def has_bf16_tiles() -> bool:
-    """Whether it multiplies whole tiles of bfloat16 (AMX), which gains the most; training asks for that."""
+    """Return whether it multiplies whole tiles of bfloat16 (AMX), which gains the most; training asks for that."""
     return _has("_is_amx_tile_supported", "amx_bf16")
 
 
 def _has(asks_torch: str, flag: str) -> bool:
-    """What torch says of the processor, or, if it is too old to say, Linux. flag: as in /proc/cpuinfo."""
+    """Return what torch says of the processor, or, if it is too old to say, Linux. flag: as in /proc/cpuinfo."""
     supported = getattr(torch.cpu, asks_torch, None)
     return flag in _flags() if supported is None else bool(supported())
 
@@ -48,5 +48,5 @@ def processor_name() -> str:
 
 
 def usable_cores() -> int:
-    """Processors that this process may use."""
+    """Return processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

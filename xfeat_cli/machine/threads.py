@@ -35,7 +35,7 @@ def single_threaded() -> Iterator[None]:
 
 @contextmanager
 def single_threaded_pool(count: int) -> Iterator[ThreadPoolExecutor]:
-    """`count` threads whose torch operations run on the calling thread alone.
+    """Yield `count` threads whose torch operations run on the calling thread alone.
 
     Threads within an operation wait for one another at the end of each, of which there are hundreds. With one thread
     the sums of a product are the same whatever the machine's number of cores.
@@ -55,7 +55,7 @@ def single_threaded_pool(count: int) -> Iterator[ThreadPoolExecutor]:
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Generator[tuple[Item, Future[Result]], None, None]:
-    """Each item with the finished call of the function on it, in the items' order; `workers` run at once.
+    """Yield each item with the finished call of the function on it, in the items' order; `workers` run at once.
 
     Items are taken, and results held, at most a few ahead. While it runs, torch has one thread in each worker, and
     OpenCV, whose threads are the process's, one in all: of two where one feeds the other, that one is to close first.

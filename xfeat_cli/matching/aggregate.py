@@ -33,7 +33,8 @@ class Merged:
 
 
 def merge_points(points: FloatArray, scores: FloatArray, radius: float) -> Merged:
-    """Points (N, 2) of one image, from all its pairs, with scores (N,) → keypoints, means of points within `radius` px.
+    """Map points (N, 2) of one image, from all its pairs, with scores (N,) → keypoints, means of points within `radius`
+    px.
 
     Deterministic. `assign` says which point belongs to which keypoint; few belong to none.
     """
@@ -48,12 +49,13 @@ def merge_points(points: FloatArray, scores: FloatArray, radius: float) -> Merge
 
 
 def assign(keypoints: FloatArray, points: FloatArray, radius: float) -> IntArray:
-    """For each point (N, 2) the index (N,) of the nearest keypoint (K, 2) within `radius` px, −1 = none."""
+    """Return, for each point (N, 2), the index (N,) of the nearest keypoint (K, 2) within `radius` px, −1 = none."""
     return _nearest(keypoints.astype(np.float64), points.astype(np.float64), radius).astype(np.int32)
 
 
 def index_matches(assignment0: IntArray, assignment1: IntArray, scores: FloatArray) -> tuple[Matches, IntArray]:
-    """A pair's point matches (M) as K indices into its images' keypoints, one-to-one, the better score first served.
+    """Return a pair's point matches (M) as K indices into its images' keypoints, one-to-one, the better score first
+    served.
 
     assignment0, assignment1: (M,) keypoint of each match's ends, −1 = none. Also returns which (K,) of the M were kept.
     """
@@ -72,7 +74,7 @@ def _first_of_each(order: Int64Array, owners: IntArray) -> Int64Array:
 
 
 def _seeds(points: Float64Array, weights: Float64Array, radius: float) -> Float64Array:
-    """Means of the points in square bins of side `radius`; near a heavier one, none."""
+    """Return means of the points in square bins of side `radius`; near a heavier one, none."""
     _, bins = np.unique(_bin(points, radius), return_inverse=True)
     centres, sums = _means(bins, points, weights, int(bins.max()) + 1)
     order = np.argsort(-sums, kind="stable")
@@ -81,7 +83,7 @@ def _seeds(points: Float64Array, weights: Float64Array, radius: float) -> Float6
 
 
 def _neighbours(centres: Float64Array, radius: float) -> Int64Array:
-    """(C, 8) other centres nearer than `radius`, −1 = none; at most one centre stands in a bin."""
+    """Return (C, 8) other centres nearer than `radius`, −1 = none; at most one centre stands in a bin."""
     numbers = _bin(centres, radius)
     order = np.argsort(numbers)
     found = []
@@ -97,7 +99,7 @@ def _neighbours(centres: Float64Array, radius: float) -> Int64Array:
 
 
 def _unsuppressed(neighbours: Int64Array) -> npt.NDArray[np.bool_]:
-    """Greedy suppression in order of index: a centre stays unless an earlier one that stays is its neighbour."""
+    """Return greedy suppression in order of index: a centre stays unless an earlier one that stays is its neighbour."""
     count = len(neighbours)
     earlier = np.where((neighbours >= 0) & (neighbours < np.arange(count)[:, None]), neighbours, count)
     open_ = np.append(np.ones(count, bool), False)
@@ -109,7 +111,7 @@ def _unsuppressed(neighbours: Int64Array) -> npt.NDArray[np.bool_]:
 
 
 def _nearest(centres: Float64Array, points: Float64Array, radius: float) -> Int64Array:
-    """For each point the nearest centre within `radius`, −1 = none."""
+    """Return, for each point, the nearest centre within `radius`, −1 = none."""
     numbers = _bin(centres, radius)
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
@@ -130,7 +132,7 @@ def _nearest(centres: Float64Array, points: Float64Array, radius: float) -> Int6
 def _means(
     owners: Int64Array, points: Float64Array, weights: Float64Array, count: int
 ) -> tuple[Float64Array, Float64Array]:
-    """Weighted means (·, 2) and weights (·,) of the points of each owner that has any; −1 owns none."""
+    """Return weighted means (·, 2) and weights (·,) of the points of each owner that has any; −1 owns none."""
     owned = owners >= 0
     owners, points, weights = owners[owned], points[owned], weights[owned]
     sums = np.bincount(owners, weights, minlength=count).astype(np.float64)
@@ -140,6 +142,6 @@ def _means(
 
 
 def _bin(points: Float64Array, radius: float) -> Int64Array:
-    """One number for the square bin of side `radius` that each point lies in."""
+    """Return one number for the square bin of side `radius` that each point lies in."""
     column, row = np.floor(points / radius).astype(np.int64).T
     return column * _ROW + row

@@ -44,7 +44,7 @@ class KeyframeChooser:
         self._waiting: list[Look] = []
 
     def add(self, look: Look) -> Iterator[Look]:
-        """The looks to keep that are known now that this one has come."""
+        """Yield the looks to keep that are known now that this one has come."""
         pending = [look]
         while pending:
             look = pending.pop(0)
@@ -65,19 +65,21 @@ class KeyframeChooser:
             pending = later + pending
 
     def end(self) -> Iterator[Look]:
-        """The last look to keep."""
+        """Yield the last look to keep."""
         if self._waiting:
             yield max(self._waiting, key=lambda look: look.sharpness)
 
     def _sharpest(self, look: Look) -> tuple[Look, list[Look]]:
-        """The key frame among those waiting, or `look` if none is; and what came after it, to be asked again."""
+        """Return the key frame among those waiting, or `look` if none is; and what came after it, to be asked again."""
         candidates = [*self._waiting, look]
         chosen = max(self._waiting or candidates, key=lambda waiting: waiting.sharpness)
         self._key, self._waiting = chosen, []
         return chosen, candidates[candidates.index(chosen) + 1 :]
 
     def _motion(self, one: Look, other: Look) -> float:
-        """How far the median feature moved: infinite where hardly one is found again, 0 where there is none to see."""
+        """Return how far the median feature moved: infinite where hardly one is found again, 0 where there is none to
+        see.
+        """
         if one is other or len(other.points) < _FEWEST_MATCHES:
             return 0.0
         matches = nearest_of_pairs([(one.descriptors, other.descriptors)], self._min_cossim, 1.0)[0]

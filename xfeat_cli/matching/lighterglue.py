@@ -60,7 +60,7 @@ class LighterGlue:
 
     @torch.inference_mode()
     def match(self, pairs: Sequence[tuple[Features, Features]]) -> list[Matches]:
-        """Matches of at most `batch_size` pairs, in their order; scores are probabilities.
+        """Return matches of at most `batch_size` pairs, in their order; scores are probabilities.
 
         In one call all first images have as many features as one another, and all second images.
         """

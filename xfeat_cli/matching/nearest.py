@@ -29,7 +29,7 @@ _BLOCK_BYTES = 64 << 20
 
 
 def normalised(descriptors: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Descriptors (N, D) of any norm and float type → unit norm, as `nearest_of_pairs` wants them.
+    """Map descriptors (N, D) of any norm and float type → unit norm, as `nearest_of_pairs` wants them.
 
     dtype: of the product; bfloat16 rounds cosines to three digits.
     """
@@ -44,7 +44,7 @@ def mutual_nearest(
     ratio: float = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> Matches:
-    """Pairs that are each other's most similar descriptor.
+    """Return pairs that are each other's most similar descriptor.
 
     descriptors0 (N0, D), descriptors1 (N1, D): any norm (they are normalised here), any float type.
     min_cossim: least cosine. ratio: most that the nearest's distance may be of the second nearest's, for descriptors
@@ -54,7 +54,7 @@ def mutual_nearest(
 
 
 def nearest_of_pairs(pairs: Sequence[tuple[Tensor, Tensor]], min_cossim: float, ratio: float) -> list[Matches]:
-    """As `mutual_nearest`, for pairs of normalised descriptors (N0, D), (N1, D) on one device.
+    """Behave as `mutual_nearest`, for pairs of normalised descriptors (N0, D), (N1, D) on one device.
 
     On a GPU, neighbours in the list whose shapes are equal run together. On a CPU as many pairs run at once as torch
     has threads, each on one of them.
@@ -97,7 +97,7 @@ def _none() -> Matches:
 def _matches(
     best: Tensor, index: Tensor, second: Tensor, column_best: Tensor, min_cossim: float, ratio: float
 ) -> list[Matches]:
-    """What a search found → matches.
+    """Return what a search found → matches.
 
     best, index, second: (B, N0), each row's largest cosine, its column, the second largest; column_best: (B, N1).
     """
@@ -114,19 +114,19 @@ def _matches(
 
 
 def _to_host(columns: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Both (B, N), in one transfer, whose size the matches do not decide: a GPU is waited for once."""
+    """Return both (B, N), in one transfer, whose size the matches do not decide: a GPU is waited for once."""
     packed = torch.stack([columns.int(), scores.view(torch.int32)]).cpu()
     return packed[0].numpy(), packed[1].view(torch.float32).numpy()
 
 
 def _kept(columns: np.ndarray, scores: np.ndarray) -> Matches:
-    """columns (N,): each row's match or −1; scores (N,)."""
+    """Return columns (N,): each row's match or −1; scores (N,)."""
     rows = np.flatnonzero(columns >= 0)
     return Matches(np.stack([rows.astype(np.int32), columns[rows]], 1), scores[rows])
 
 
 def _search_batch(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pairs of (B, N0, D) and (B, N1, D) → as `_matches` takes it. `second` is only right if ratio < 1."""
+    """Map pairs of (B, N0, D) and (B, N1, D) → as `_matches` takes it. `second` is only right if ratio < 1."""
     batch, columns, _ = d1.shape
     rows = max(1, _BLOCK_BYTES // (batch * columns * d1.element_size()))
     best, index, second = [], [], []
@@ -143,7 +143,9 @@ def _search_batch(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor,
 
 
 def _search_on_cpu(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As `_search_batch`, for one pair of (N0, D) and (N1, D): in tiles, and numpy's argmax is ten times torch's."""
+    """Behave as `_search_batch`, for one pair of (N0, D) and (N1, D): in tiles, and numpy's argmax is ten times
+    torch's.
+    """
     count, columns = len(d0), len(d1)
     tile = torch.empty(min(count, _TILE_ROWS) * min(columns, _TILE_COLUMNS), dtype=d0.dtype)
     best, second = torch.full((count,), -torch.inf), torch.full((count,), -torch.inf)
@@ -169,6 +171,8 @@ def _search_on_cpu(d0: Tensor, d1: Tensor, ratio: float) -> tuple[Tensor, Tensor
 
 
 def _passes(best: Tensor, second: Tensor, ratio: float) -> Tensor:
-    """Whether the distance to the nearest is at most `ratio` of that to the second nearest, from their cosines."""
+    """Return whether the distance to the nearest is at most `ratio` of that to the second nearest, from their
+    cosines.
+    """
     nearest, second_nearest = ((2 - 2 * cosine).clamp_min(0).sqrt() for cosine in (best, second))
     return nearest <= ratio * second_nearest

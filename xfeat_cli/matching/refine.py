@@ -28,7 +28,7 @@ def refine(
     min_confidence: float | None,
     labels: Labels,
 ) -> PointMatches:
-    """Matched semi-dense features → points refined at both ends, in stored-image pixels.
+    """Map matched semi-dense features → points refined at both ends, in stored-image pixels.
 
     refiner: raw descriptors (M, 64), (M, 64) → logits (M, 64). A match is kept where both ends' confidence reaches
     `min_confidence` (None = what the labels ask for) and both points lie in their images; its score is the smaller
@@ -52,7 +52,7 @@ def refine(
 
 
 def _move(features: Features, index: np.ndarray, logits: Tensor, labels: Labels) -> tuple[FloatArray, FloatArray]:
-    """The points (M, 2) of the cells `index` (M,), moved as the logits (M, 64) say; the confidence (M,)."""
+    """Return the points (M, 2) of the cells `index` (M,), moved as the logits (M, 64) say; the confidence (M,)."""
     assert features.scales is not None
     offsets, confidence = (part.cpu().numpy() for part in labels.decode(logits))
     offsets = np.stack(offset_from_upright(offsets[:, 0], offsets[:, 1], features.orientation), 1)
@@ -60,7 +60,7 @@ def _move(features: Features, index: np.ndarray, logits: Tensor, labels: Labels)
 
 
 def share(labels: Labels) -> float:
-    """The part of a refiner's answer that each end of a match moves by."""
+    """Return the part of a refiner's answer that each end of a match moves by."""
     return 0.5 if labels is CENTRE else 1.0
 
 

@@ -21,7 +21,8 @@ _SHARE = 0.5
 
 
 def support(points0: FloatArray, points1: FloatArray) -> int:
-    """How many of the matched points (N, 2) and (N, 2), of at most MOST_MATCHES of them, lie alike in both images.
+    """Return how many of the matched points (N, 2) and (N, 2), of at most MOST_MATCHES of them, lie alike in both
+    images.
 
     A match counts when at least two of the four others nearest to it, and half of all that pass this, lie from it in
     the second image as in the first, give or take half the step. So two images at the same turn and about the same
@@ -40,7 +41,9 @@ def support(points0: FloatArray, points1: FloatArray) -> int:
 
 
 def _steps(points0: FloatArray, points1: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Between all points: squared lengths of the steps in the first image (N, N), and whether both steps agree."""
+    """Return between all points: squared lengths of the steps in the first image (N, N), and whether both steps
+    agree.
+    """
     x0, y0, x1, y1 = (axis[None, :] - axis[:, None] for axis in (*points0.T, *points1.T))
     squared = x0 * x0 + y0 * y0
     return squared, 4 * ((x1 - x0) ** 2 + (y1 - y0) ** 2) <= squared

@@ -25,13 +25,13 @@ class NetworkRunner(Protocol):
     """A network ready to run; threads may share it. Images are prepared ones, (B, 1, H, W)."""
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.heads`."""
+        """Behave as `Runtime.heads`."""
 
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.sparse_heads`."""
+        """Behave as `Runtime.sparse_heads`."""
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Runtime.cells`."""
+        """Behave as `Runtime.cells`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ AUTOMATIC = tuple(name for name, row in BACKENDS.items() if row.by_itself)
 
 
 def resolve_backend(backend: Backend, device: torch.device, precision: Precision) -> Backend:
-    """auto → the first that runs on the device in the precision. Raises UsageError for a named one that does not."""
+    """Map auto → the first that runs on the device in the precision. Raises UsageError for a named one that
+    does not.
+    """
     if backend is Backend.AUTO:
         return next(name for name in AUTOMATIC if not BACKENDS[name].refusal(device, precision))
     reason = BACKENDS[backend].refusal(device, precision)

@@ -56,7 +56,7 @@ Milliseconds = dict[str, float]
 
 
 def choose(weights: Weights, device: torch.device, precision: Precision, backend: Backend) -> Way:
-    """`auto` → what is fastest on a CPU, fp16 in torch on CUDA. Raises UsageError for what the device does not run.
+    """Map `auto` → what is fastest on a CPU, fp16 in torch on CUDA. Raises UsageError for what the device does not run.
 
     Where several ways are open and nothing is known of this machine, they are measured, in a few seconds, with the
     weights at hand. Where the cache folder cannot be written, so that the next run would measure anew and perhaps
@@ -73,7 +73,9 @@ def choose(weights: Weights, device: torch.device, precision: Precision, backend
 
 
 def fastest(ways: list[Way], timings: Milliseconds) -> Way:
-    """The fastest of some ways, float32 unless another precision gains much. Those not measured come last, in order."""
+    """Return the fastest of some ways, float32 unless another precision gains much. Those not measured come last, in
+    order.
+    """
 
     def cost(way: Way) -> float:
         slower = 1.0 if way.precision is Precision.FP32 else _WORTH_ROUNDING
@@ -83,7 +85,7 @@ def fastest(ways: list[Way], timings: Milliseconds) -> Way:
 
 
 def fastest_of_all(timings: Milliseconds) -> Way:
-    """What `auto` means on this CPU by these timings."""
+    """Return what `auto` means on this CPU by these timings."""
     return fastest(_open_ways(torch.device("cpu"), Precision.AUTO, Backend.AUTO), timings)
 
 
@@ -102,7 +104,7 @@ def calibrate(weights: Weights) -> Milliseconds:
 
 
 def measure(weights: Weights) -> Milliseconds:
-    """The least CPU time of a few images for every way that this CPU has, one thread, in turns."""
+    """Return the least CPU time of a few images for every way that this CPU has, one thread, in turns."""
     cpu = torch.device("cpu")
     ways = _open_ways(cpu, Precision.AUTO, Backend.AUTO)
     runners = {way: BACKENDS[way.backend].make(folded_network(weights), cpu, way.precision) for way in ways}
@@ -120,7 +122,9 @@ def measure(weights: Weights) -> Milliseconds:
 
 
 def stored() -> Milliseconds | None:
-    """What was measured on this machine with what is installed; None if nothing was, or what is kept is damaged."""
+    """Return what was measured on this machine with what is installed; None if nothing was, or what is kept is
+    damaged.
+    """
     try:
         (record,) = (record for record in _records() if record["machine"] == _machine())
         timings = {str(way): float(taken) for way, taken in record["milliseconds"].items()}
@@ -130,7 +134,7 @@ def stored() -> Milliseconds | None:
 
 
 def _records() -> list[dict[str, Any]]:
-    """What is kept, the newest last, as far as it is well formed."""
+    """Return what is kept, the newest last, as far as it is well formed."""
     try:
         content = json.loads(_path().read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -140,7 +144,9 @@ def _records() -> list[dict[str, Any]]:
 
 
 def _others() -> list[dict[str, Any]]:
-    """The newest records of other machines that share the folder, and of other versions in use beside this one."""
+    """Return the newest records of other machines that share the folder, and of other versions in use beside
+    this one.
+    """
     machine = _machine()
     return [record for record in _records() if record["machine"] != machine][-_RECORDS_KEPT + 1 :]
 
@@ -155,7 +161,7 @@ def _measured_once(weights: Weights) -> Milliseconds:
 
 
 def _open_ways(device: torch.device, precision: Precision, backend: Backend) -> list[Way]:
-    """The ways that `auto` leaves open on a CPU; none on another device."""
+    """Return the ways that `auto` leaves open on a CPU; none on another device."""
     if device.type != "cpu":
         return []
     native = [Precision.FP32, *([Precision.BF16] if multiplies_bf16() else [])]
@@ -166,7 +172,7 @@ def _open_ways(device: torch.device, precision: Precision, backend: Backend) -> 
 
 
 def _machine() -> dict[str, str | int]:
-    """What decides how fast each way is."""
+    """Return what decides how fast each way is."""
     return {
         "format": _FORMAT,
         "processor": processor_name(),

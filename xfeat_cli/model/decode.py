@@ -39,7 +39,7 @@ class Decoded:
 
 
 def prepare(gray: Tensor, statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """(B, H, W) gray → (B, 1, H', W') of zero mean and unit variance, padded to multiples of 32 by its edge.
+    """Map (B, H, W) gray → (B, 1, H', W') of zero mean and unit variance, padded to multiples of 32 by its edge.
 
     statistics: mean and scale, (B, 1, 1) each, of the images that these are parts of; None = these are whole images.
     They are taken before padding, so that they are the image's own.
@@ -61,7 +61,7 @@ def prepare(gray: Tensor, statistics: tuple[Tensor, Tensor] | None = None) -> Te
 
 
 def statistics_of(gray: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and scale, (B, 1, 1) each, of (B, H, W) gray as `prepare` takes them, in little memory."""
+    """Return mean and scale, (B, 1, 1) each, of (B, H, W) gray as `prepare` takes them, in little memory."""
     mean = gray.mean((1, 2), keepdim=True, dtype=torch.float32)
     squares = torch.zeros_like(mean)
     for top in range(0, gray.shape[1], _STATISTICS_ROWS):
@@ -94,12 +94,12 @@ def sparse(
 
 
 def semi_dense_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
-    """The (H, W) of the two scaled images of a semi-dense pass over an image of (H, W)."""
+    """Return the (H, W) of the two scaled images of a semi-dense pass over an image of (H, W)."""
     return [(max(1, round(size[0] * scale)), max(1, round(size[1] * scale))) for scale, _ in SEMI_DENSE_SCALES]
 
 
 def scaled(gray: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, H, W) gray at another (H, W), bilinear, averaged where it gets smaller."""
+    """Return (B, H, W) gray at another (H, W), bilinear, averaged where it gets smaller."""
     if gray.device.type == "cpu" and size > gray.shape[1:]:
         return torch.from_numpy(
             np.stack([cv2.resize(g, size[::-1], interpolation=cv2.INTER_LINEAR) for g in gray.numpy()])
@@ -136,7 +136,7 @@ def semi_dense(
 def _kept(
     keep: Tensor, points: Tensor, scores: Tensor, descriptors: Tensor, scales: Tensor | None = None
 ) -> list[Decoded]:
-    """The features (B, K, …) of each image for which `keep` (B, K), brought to the CPU in one transfer."""
+    """Return the features (B, K, …) of each image for which `keep` (B, K), brought to the CPU in one transfer."""
     if keep.device.type != "cpu":
         return _unpacked(_packed(keep, points, scores, descriptors, scales).cpu(), scales is not None)
     result = []
@@ -158,14 +158,16 @@ def _unpacked(packed: Tensor, with_scales: bool) -> list[Decoded]:
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:
-    """Rows (B, K) of (B, N, D) values."""
+    """Return rows (B, K) of (B, N, D) values."""
     batch, count, dim = values.shape
     index = index + torch.arange(batch, device=index.device)[:, None] * count
     return values.reshape(-1, dim).index_select(0, index.flatten()).view(batch, -1, dim)
 
 
 def _sample_descriptors(features: Tensor, points: Tensor) -> Tensor:
-    """Bicubic values of the normalised (B, D, h, w) maps at pixels (B, K, 2), edges clamped, normalised: (B, K, D)."""
+    """Return bicubic values of the normalised (B, D, h, w) maps at pixels (B, K, 2), edges clamped, normalised: (B, K,
+    D).
+    """
     loaded = library() if features.device.type == "cpu" else None
     if loaded is not None and features.shape[1] == native.CHANNELS:
         maps = features.permute(0, 2, 3, 1).float().numpy()
@@ -187,7 +189,7 @@ def _sample_descriptors(features: Tensor, points: Tensor) -> Tensor:
 
 
 def _cubic_taps(position: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """The four neighbours of positions (..., 2) along each axis and their weights (..., 2, 4).
+    """Return the four neighbours of positions (..., 2) along each axis and their weights (..., 2, 4).
 
     Cubic convolution, a = −0.75. last (2,): the last index of each axis, to which neighbours beyond it are clamped.
     """
@@ -217,7 +219,9 @@ class _Cells:
     scale: float
 
     def best(self, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Points (B, K, 2), scores, descriptors (B, K, D), scales of the best cells; equal ones in their order."""
+        """Return points (B, K, 2), scores, descriptors (B, K, D), scales of the best cells; equal ones in their
+        order.
+        """
         index = best_first(self.scores, count)
         scores = self.scores.gather(1, index)
         row, column = index // len(self.x), index % len(self.x)
@@ -247,7 +251,7 @@ def _cells(
 
 
 def _split(available: list[int], top_k: int) -> list[int]:
-    """How many cells each pass gives: its share, and what the other pass cannot fill."""
+    """Return how many cells each pass gives: its share, and what the other pass cannot fill."""
     total = min(top_k, sum(available))
     first = min(available[0], max(1, round(SEMI_DENSE_SCALES[0][1] * total)))
     second = min(available[1], total - first)

@@ -83,7 +83,7 @@ class _TryAgain(Exception):
 
 
 def cache_folder() -> Path:
-    """$XFEAT_HOME, else the user's cache folder for xfeat. It need not exist yet."""
+    """Return $XFEAT_HOME, else the user's cache folder for xfeat. It need not exist yet."""
     home = os.environ.get("XFEAT_HOME")
     return Path(home) if home else platformdirs.user_cache_path("xfeat")
 
@@ -93,7 +93,7 @@ def find(name: str) -> Download | None:
 
 
 def cached_path(entry: Download) -> Path:
-    """Where the file lies once it is downloaded."""
+    """Return where the file lies once it is downloaded."""
     return cache_folder() / entry.filename
 
 
@@ -174,7 +174,9 @@ def _get_patiently(
 
 
 def _get(url: str, progress: Progress | None, timeout_s: float) -> bytes:
-    """One try. Raises _TryAgain, HTTPError for an answer that will not change, or WeightsError for too long a body."""
+    """Return one try. Raises _TryAgain, HTTPError for an answer that will not change, or WeightsError for too long a
+    body.
+    """
     opener = urllib.request.build_opener(_KeepHttps)
     data = bytearray()
     try:

@@ -31,7 +31,7 @@ BLOCK = CELL // 2
 
 
 def from_logits(logits: Tensor) -> Tensor:
-    """(B, 65, h, w) logits → (B, 8h, 8w) probabilities of a keypoint at each pixel."""
+    """Map (B, 65, h, w) logits → (B, 8h, 8w) probabilities of a keypoint at each pixel."""
     batch, _, rows, columns = logits.shape
     probability = torch.softmax(logits.permute(0, 2, 3, 1).float(), -1)[..., :-1]
     cells = probability.reshape(batch, rows, columns, CELL, CELL).transpose(2, 3)
@@ -39,7 +39,7 @@ def from_logits(logits: Tensor) -> Tensor:
 
 
 def averaged(first: Tensor, keypoint_logits: Callable[[Tensor], Tensor], image: Tensor, grids: int) -> Tensor:
-    """Mean heatmap (B, H, W) over a number of GRIDS; near an edge, over those whose cell there is whole.
+    """Return mean heatmap (B, H, W) over a number of GRIDS; near an edge, over those whose cell there is whole.
 
     first: the heatmap of the unshifted grid. keypoint_logits: prepared images (B, 1, ·, ·) → logits (B, 65, ·, ·).
     image: (B, 1, H, W) prepared.
@@ -56,7 +56,7 @@ def averaged(first: Tensor, keypoint_logits: Callable[[Tensor], Tensor], image: 
 
 
 def head_of_blocks(head: nn.Sequential) -> nn.Sequential:
-    """A folded keypoint head → the same of all four grids' cells at once; the head keeps its own layers.
+    """Return a folded keypoint head → the same of all four grids' cells at once; the head keeps its own layers.
 
     It takes blocks (B, 16, H/4, W/4), the pixels of each row by row, and gives logits (B, 65, H/4 − 1, W/4 − 1): of the
     cell that begins at each block its upper left, upper right, lower left and lower right block, then the dustbin.
@@ -75,7 +75,7 @@ def head_of_blocks(head: nn.Sequential) -> nn.Sequential:
 
 
 def layers_of_blocks(head: nn.Sequential) -> list[tuple[native.Floats, native.Floats]]:
-    """Weights and biases of a `head_of_blocks`, as `native.keypoint_heatmap` wants them."""
+    """Return weights and biases of a `head_of_blocks`, as `native.keypoint_heatmap` wants them."""
     layers = []
     for module in head:
         layer = _convolution(module.layer[0] if isinstance(module, BasicLayer) else module)
@@ -100,7 +100,8 @@ def _with(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
 
 def in_one_pass(image: Tensor, layers: list[tuple[native.Floats, native.Floats]], bf16: bool) -> Tensor | None:
-    """Prepared images (B, 1, H, W) → mean heatmap (B, H, W) of the four grids by the native library; None without it.
+    """Map prepared images (B, 1, H, W) → mean heatmap (B, H, W) of the four grids by the native library; None without
+    it.
 
     layers: of `layers_of_blocks`. bf16: products in bfloat16, of all layers but the last.
     """
@@ -112,7 +113,7 @@ def in_one_pass(image: Tensor, layers: list[tuple[native.Floats, native.Floats]]
 
 
 def from_block_logits(logits: Tensor) -> Tensor:
-    """What a `head_of_blocks` gives → mean heatmap (B, H, W) of the four grids, as `averaged`."""
+    """Return what a `head_of_blocks` gives → mean heatmap (B, H, W) of the four grids, as `averaged`."""
     batch, _, rows, columns = logits.shape
     probability = torch.softmax(logits.permute(0, 2, 3, 1).float(), -1)
     blocks = probability.new_zeros(batch, rows + 1, columns + 1, BLOCK * BLOCK)

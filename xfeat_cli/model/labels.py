@@ -34,7 +34,7 @@ class Labels:
     min_confidence: float
 
     def decode(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """(M, 64) logits → offsets (M, 2), x and y, and confidences (M,) in (0, 1].
+        """Map (M, 64) logits → offsets (M, 2), x and y, and confidences (M,) in (0, 1].
 
         The mean of the probabilities is the best guess that knows the prior, so it is drawn to the prior's middle, the
         more the less the refiner knows; neighbours that share an offset would share that error. A known
@@ -57,7 +57,9 @@ class Labels:
         return offsets.clamp(-CELL / 2, CELL / 2), 1 / (1 + variance.sum(1))
 
     def targets(self, offsets: Tensor) -> Tensor:
-        """Offsets (M, 2) → probabilities (M, 64) whose mean is the offset; one out of reach counts as the nearest."""
+        """Map offsets (M, 2) → probabilities (M, 64) whose mean is the offset; one out of reach counts as the
+        nearest.
+        """
         position = (offsets - self.first).clamp(0, CELL - 1)
         low = position.floor().clamp_max(CELL - 2)
         part = (position - low)[..., None]

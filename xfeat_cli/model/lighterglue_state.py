@@ -20,12 +20,12 @@ _OLD_NAME = re.compile(r"(self_attn|cross_attn)\.(\d+)\.(.+)")
 
 
 def is_lighterglue(names: Sequence[str]) -> bool:
-    """Whether tensors of these names are a LightGlue matcher's, in the authors' naming or kornia's."""
+    """Return whether tensors of these names are a LightGlue matcher's, in the authors' naming or kornia's."""
     return any(name.removeprefix(_PREFIX).startswith("log_assignment.") for name in names)
 
 
 def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The matcher's tensors of a file under the names that kornia gives them.
+    """Return the matcher's tensors of a file under the names that kornia gives them.
 
     The released file puts `matcher.` before them, names blocks in LightGlue's first manner, and brings the extractor
     that it was trained with, which is left out.
@@ -43,7 +43,7 @@ def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors that `rename` must give, without kornia."""
+    """Return shapes of the tensors that `rename` must give, without kornia."""
     width = WIDTH
     shapes: dict[str, tuple[int, ...]] = {
         **_linear("input_proj", width, DESCRIPTOR),

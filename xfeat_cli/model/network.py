@@ -64,7 +64,7 @@ class XFeatNetwork(nn.Module):
         return features, self.keypoint_head(F.pixel_unshuffle(image, CELL)), self.heatmap_head(features)
 
     def describe(self, image: Tensor) -> Tensor:
-        """The dense descriptors alone: (B, 1, H, W) → (B, 64, H/8, W/8)."""
+        """Return the dense descriptors alone: (B, 1, H, W) → (B, 64, H/8, W/8)."""
         x2 = self.block2(self.block1(image) + self.skip1(image))
         x3 = self.block3(x2)
         x4 = self.block4(x3)
@@ -92,5 +92,5 @@ class Refiner(nn.Module):
         )
 
     def forward(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
-        """(M, 64) and (M, 64) raw descriptors → (M, 64) logits over the cell's pixels, row by row."""
+        """Map (M, 64) and (M, 64) raw descriptors → (M, 64) logits over the cell's pixels, row by row."""
         return self.fine_matcher(torch.cat([descriptors0, descriptors1], 1))

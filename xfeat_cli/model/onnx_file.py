@@ -15,14 +15,14 @@ OPSET = 18
 
 
 def is_installed() -> bool:
-    """Whether the library that writes ONNX is there; it is not imported."""
+    """Return whether the library that writes ONNX is there; it is not imported."""
     return find_spec("onnx") is not None
 
 
 def as_onnx(
     module: nn.Module, examples: Mapping[str, Tensor], outputs: tuple[str, ...], axes: Mapping[str, Mapping[int, str]]
 ) -> bytes:
-    """A module as an ONNX file's content.
+    """Return a module as an ONNX file's content.
 
     examples: inputs by name, which the module is traced with. axes: of inputs and outputs, the axes whose length is
     free, with a name for each.

@@ -26,12 +26,12 @@ _PROVIDERS = {
 
 
 def is_installed() -> bool:
-    """Whether onnxruntime, and what writes its models, can be imported; they are not."""
+    """Return whether onnxruntime, and what writes its models, can be imported; they are not."""
     return find_spec("onnxruntime") is not None and onnx_file.is_installed()
 
 
 def providers(device: torch.device) -> list[str]:
-    """Those of this onnxruntime that suit a device, the best first."""
+    """Return those of this onnxruntime that suit a device, the best first."""
     available = import_module("onnxruntime").get_available_providers()
     return [name for name in _PROVIDERS[device.type] if name in available]
 
@@ -47,17 +47,17 @@ class OnnxNetwork:
         self._lock = threading.Lock()
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.heads`."""
+        """Behave as `Runtime.heads`."""
         features, logits, reliability = self._run(image, _FEATURES, _KEYPOINTS, _RELIABILITY)
         return features, logits, reliability
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Runtime.cells`."""
+        """Behave as `Runtime.cells`."""
         features, reliability = self._run(image, _FEATURES, _RELIABILITY)
         return features, reliability
 
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.sparse_heads`."""
+        """Behave as `Runtime.sparse_heads`."""
         if grids == 4:
             features, logits, reliability = self._run(image, _FEATURES, _BLOCKS, _RELIABILITY)
             return features, heatmap.from_block_logits(logits), reliability

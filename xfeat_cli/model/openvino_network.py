@@ -43,29 +43,31 @@ _SHAPES_KEPT = 4
 
 _FEATURES, _KEYPOINTS, _RELIABILITY = _HEADS = ("features", "keypoints", "reliability")
 _BLOCKS = "keypoints of blocks"
-"""As `heatmap.head_of_blocks` gives them."""
+"""Behave as `heatmap.head_of_blocks` gives them."""
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def is_installed() -> bool:
-    """Whether OpenVINO can be imported; it is not."""
+    """Return whether OpenVINO can be imported; it is not."""
     return find_spec("openvino") is not None
 
 
 def runs_bf16() -> bool:
-    """Whether OpenVINO multiplies bfloat16 on this processor, rather than fall back to float32 in silence."""
+    """Return whether OpenVINO multiplies bfloat16 on this processor, rather than fall back to float32 in silence."""
     return "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def library() -> Any:
-    """The OpenVINO package, loaded once, whichever thread asks first."""
+    """Return the OpenVINO package, loaded once, whichever thread asks first."""
     with _FIRST_USE:
         return _loaded()
 
 
 @cache
 def _loaded() -> Any:
-    """The package, without its model converter: that one reports every import to its makers, over the network."""
+    """Return the package, without its model converter: that one reports every import to its makers, over the
+    network.
+    """
     first = "openvino" not in sys.modules
     if first:
         sys.modules[_CONVERTER] = None  # type: ignore[assignment]
@@ -112,21 +114,21 @@ class OpenVinoNetwork:
         self._graphs = Graphs(compiled)
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.heads`, float32, channels last in memory."""
+        """Behave as `Runtime.heads`, float32, channels last in memory."""
         features, logits, reliability = self._run(image, _FEATURES, _KEYPOINTS, _RELIABILITY)
         return features, logits, reliability
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Runtime.cells`, float32, channels last in memory."""
+        """Behave as `Runtime.cells`, float32, channels last in memory."""
         features, reliability = self._run(image, _FEATURES, _RELIABILITY)
         return features, reliability
 
     def keypoint_logits(self, image: Tensor) -> Tensor:
-        """As `TorchNetwork.keypoint_logits`, float32, channels last in memory."""
+        """Behave as `TorchNetwork.keypoint_logits`, float32, channels last in memory."""
         return self._run(image, _KEYPOINTS)[0]
 
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.sparse_heads`, float32; descriptors and reliability are channels last in memory."""
+        """Behave as `Runtime.sparse_heads`, float32; descriptors and reliability are channels last in memory."""
         if grids < 4:
             features, logits, reliability = self.heads(image)
             first = heatmap.from_logits(logits)
@@ -145,7 +147,7 @@ class OpenVinoNetwork:
         return [self._ended(name, np.asarray(output)) for name, output in zip(names, outputs.values(), strict=True)]
 
     def _ended(self, name: str, output: np.ndarray) -> Tensor:
-        """An output of the graph (B, h, w, C), with its end in float32 if the graph lacks it: (B, C, h, w)."""
+        """Return an output of the graph (B, h, w, C), with its end in float32 if the graph lacks it: (B, C, h, w)."""
         loaded = native_library()
         if name == _FEATURES and self._ends and loaded is not None and loaded.multiplies_fast:
             values = native.linear(loaded, output.reshape(-1, DESCRIPTOR_DIM), *self._describing, rectify=False)
@@ -172,7 +174,7 @@ class Graphs:
         self._lock = threading.Lock()
 
     def get(self, names: tuple[str, ...], shape: tuple[int, ...]) -> Any:
-        """The graph for an image of a shape."""
+        """Return the graph for an image of a shape."""
         key = names, shape
         with self._lock:
             if key in self._of_one_shape:
@@ -199,7 +201,9 @@ def _model(
     shape: tuple[int, ...] | None,
     with_ends: bool,
 ) -> Any:
-    """For images of one shape or any: the named heads, channels last. Without `ends`, what goes into them instead."""
+    """Build, for images of one shape or any, the named heads, channels last. Without `ends`, what goes into
+    them instead.
+    """
     openvino = library()
     ops = openvino.opset13
     image = ops.parameter(list(shape or (-1, 1, -1, -1)), np.float32)
@@ -221,7 +225,7 @@ def _model(
 
 
 def _fused(image: Any, network: XFeatNetwork) -> Any:
-    """What goes into the network's fusion block: all scales, added."""
+    """Return what goes into the network's fusion block: all scales, added."""
     ops = library().opset13
     skip = ops.avg_pool(image, [_SKIP] * 2, [0, 0], [0, 0], [_SKIP] * 2, True)
     half = _layers(ops.add(_layers(image, network.block1), _layers(skip, [network.skip1[1]])), network.block2)

@@ -34,7 +34,8 @@ Array = npt.NDArray
 def find_peaks(
     heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float, allowed: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The best local maxima of each map above the threshold, best first, equal ones in the order of their pixels.
+    """Return the best local maxima of each map above the threshold, best first, equal ones in the order of their
+    pixels.
 
     heatmap (B, H, W), reliability (B, 1, h, w) by cell, allowed (B, H, W) bool: peaks elsewhere do not count. Returns
     sub-pixel positions (B, K, 2), scores (B, K) = heatmap × reliability, and which of them are keypoints (B, K): the
@@ -74,7 +75,7 @@ def _peaks_on_cpu(
 
 
 def largest(scores: Array, count: int) -> Array:
-    """Where the largest of (N,) scores are, at most `count`, descending; equal ones in their order."""
+    """Return where the largest of (N,) scores are, at most `count`, descending; equal ones in their order."""
     among = np.arange(len(scores))
     if count < len(scores):
         among = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
@@ -84,7 +85,7 @@ def largest(scores: Array, count: int) -> Array:
 def _find_on_cpu(
     heat: Array, reliable: Array, top_k: int, threshold: float, allowed: Array | None
 ) -> tuple[Array, Array]:
-    """The flat pixel indices of an image's best peaks, best first, and their scores."""
+    """Return the flat pixel indices of an image's best peaks, best first, and their scores."""
     width = heat.shape[1]
     is_peak = (heat >= cv2.dilate(heat, _KERNEL)) & (heat > np.float32(threshold))
     index = np.flatnonzero(is_peak if allowed is None else is_peak & allowed)
@@ -95,7 +96,7 @@ def _find_on_cpu(
 
 
 def _locate_on_cpu(heat: Array, index: Array) -> tuple[Array, Array]:
-    """As `locate`, for one image: positions (K, 2), and whether a peak is the first of equal neighbours (K,)."""
+    """Behave as `locate`, for one image: positions (K, 2), and whether a peak is the first of equal neighbours (K,)."""
     height, width = heat.shape
     y, x = np.divmod(index, width)
     # A peak is a column, so that sums over its neighbours run along rows. What lies outside is seen to below.
@@ -112,7 +113,7 @@ def _locate_on_cpu(heat: Array, index: Array) -> tuple[Array, Array]:
 
 
 def _bilinear(cells: Array, x: Array, y: Array) -> Array:
-    """Values of a map of cells (h, w) at integer pixels, edges clamped."""
+    """Return values of a map of cells (h, w) at integer pixels, edges clamped."""
     height, width = cells.shape
     u = np.clip(pixel_to_cell(x.astype(np.float32), CELL), 0, width - 1)
     v = np.clip(pixel_to_cell(y.astype(np.float32), CELL), 0, height - 1)
@@ -127,7 +128,9 @@ def _bilinear(cells: Array, x: Array, y: Array) -> Array:
 def _find(
     heatmap: Tensor, reliability: Tensor, top_k: int, threshold: float, allowed: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Flat pixel index (B, K) and score (B, K) of the best peaks, always as many; score 0 where there are fewer."""
+    """Return flat pixel index (B, K) and score (B, K) of the best peaks, always as many; score 0 where there
+    are fewer.
+    """
     height, width = heatmap.shape[-2:]
     cells = reliability.shape[-2:]
     dense = F.interpolate(reliability, (cells[0] * CELL, cells[1] * CELL), mode="bilinear")[:, 0, :height, :width]
@@ -140,7 +143,9 @@ def _find(
 
 
 def best_first(scores: Tensor, count: int) -> Tensor:
-    """Indices (B, K) of the largest of (B, N) scores ≥ 0, at most `count`, descending; equal ones in their order."""
+    """Return indices (B, K) of the largest of (B, N) scores ≥ 0, at most `count`, descending; equal ones in their
+    order.
+    """
     # Floats from 0 on order like their bits, so score and position fit one integer key without ties.
     position = torch.arange(scores.shape[1], device=scores.device)
     keys = (scores.view(torch.int32).long() << 32) | (0xFFFFFFFF - position)
@@ -148,7 +153,7 @@ def best_first(scores: Tensor, count: int) -> Tensor:
 
 
 def locate(heatmap: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Sub-pixel position (B, K, 2) of the peaks, and whether a peak is the first of equal neighbours (B, K).
+    """Return sub-pixel position (B, K, 2) of the peaks, and whether a peak is the first of equal neighbours (B, K).
 
     The position is the centroid of the heatmap around the peak. At the image's edge only those neighbours count whose
     mirror image lies inside too, so that the edge does not pull.

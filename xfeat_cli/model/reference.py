@@ -24,7 +24,7 @@ SEMI_DENSE_SCALES = ((0.6, 0.2), (1.3, 0.8))
 
 
 def normalise(image: Tensor) -> Tensor:
-    """(B, 1, H, W) → zero mean and unit variance over each whole image."""
+    """Map (B, 1, H, W) → zero mean and unit variance over each whole image."""
     return F.instance_norm(image, eps=1e-5)
 
 
@@ -35,7 +35,7 @@ def sparse(
     top_k: int,
     threshold: float,
 ) -> Features:
-    """Sparse features of one gray image (H, W), values in [0, 1], with the authors' arithmetic."""
+    """Return sparse features of one gray image (H, W), values in [0, 1], with the authors' arithmetic."""
     image = _to_multiple_of_stride(gray[None, None])
     height, width = image.shape[-2:]
     features, logits, reliability = network(normalise(image))
@@ -56,7 +56,7 @@ def sparse(
 
 
 def semi_dense(network: Network, gray: Tensor, stored_size: tuple[int, int], top_k: int) -> Features:
-    """Semi-dense features (XFeat*) of one gray image (H, W), with the authors' arithmetic."""
+    """Return semi-dense features (XFeat*) of one gray image (H, W), with the authors' arithmetic."""
     parts = []
     for scale, share in SEMI_DENSE_SCALES:
         scaled = F.interpolate(gray[None, None], scale_factor=scale, mode="bilinear")
@@ -77,7 +77,7 @@ def semi_dense(network: Network, gray: Tensor, stored_size: tuple[int, int], top
 
 
 def match(features0: Features, features1: Features, min_cossim: float) -> Matches:
-    """Mutual nearest neighbours by dot product, two full products."""
+    """Return mutual nearest neighbours by dot product, two full products."""
     d0, d1 = torch.from_numpy(features0.descriptors).float(), torch.from_numpy(features1.descriptors).float()
     if len(d0) == 0 or len(d1) == 0:
         return Matches(np.zeros((0, 2), np.int32), np.zeros(0, np.float32))
@@ -93,7 +93,7 @@ def match(features0: Features, features1: Features, min_cossim: float) -> Matche
 def refine(
     refiner: Callable[[Tensor, Tensor], Tensor], features0: Features, features1: Features, matches: Matches
 ) -> PointMatches:
-    """XFeat*: move the first image's points by a soft-argmax minus 4, keep confidence above 0.25."""
+    """Refine as XFeat* does: move the first image's points by a soft-argmax minus 4, keep confidence above 0.25."""
     assert features0.scales is not None
     first, second = matches.indices.T
     logits = refiner(

@@ -47,7 +47,7 @@ class BlockedRefiner:
         self._native = self._for_library() if device.type == "cpu" and self._dtype is torch.float32 else None
 
     def _for_library(self) -> tuple[Library, list[tuple[native.Floats, native.Floats]]] | None:
-        """The native library, where it multiplies fast, and the layers as it wants them."""
+        """Return the native library, where it multiplies fast, and the layers as it wants them."""
         loaded = library()
         if loaded is None or not loaded.multiplies_fast:
             return None
@@ -55,7 +55,7 @@ class BlockedRefiner:
 
     @torch.inference_mode()
     def __call__(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
-        """Raw descriptors of matched cells (M, 64) each → (M, 64) logits, float32, as `network.Refiner`."""
+        """Map raw descriptors of matched cells (M, 64) each → (M, 64) logits, float32, as `network.Refiner`."""
         rows = _BLOCK_ROWS[self._device.type]
         blocks = zip(torch.split(descriptors0, rows), torch.split(descriptors1, rows), strict=True)
         return torch.cat([self._logits(torch.cat(block, 1)) for block in blocks])
@@ -77,7 +77,9 @@ class BlockedRefiner:
 
 
 def folded_layers(weights: Weights) -> list[nn.Linear]:
-    """The refiner's linear layers, on the CPU, each with the batch norm behind it; a ReLU stands between them."""
+    """Return the refiner's linear layers, on the CPU, each with the batch norm behind it; a ReLU stands between
+    them.
+    """
     refiner = Refiner()
     refiner.load_state_dict(weights.state, strict=False)
     refiner.eval().requires_grad_(False)

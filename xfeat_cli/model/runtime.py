@@ -29,7 +29,9 @@ _last: tuple[tuple[bytes, Way], NetworkRunner] | None = None
 
 
 def _network(weights: Weights, device: torch.device, way: Way) -> NetworkRunner:
-    """The network ready to run; on a CPU the last one again if it is the same, with the graphs that it has compiled."""
+    """Return the network ready to run; on a CPU the last one again if it is the same, with the graphs that it has
+    compiled.
+    """
     global _last
     if device.type != "cpu":
         return BACKENDS[way.backend].make(folded_network(weights), device, way.precision)
@@ -41,7 +43,7 @@ def _network(weights: Weights, device: torch.device, way: Way) -> NetworkRunner:
 
 
 def _digest(weights: Weights) -> bytes:
-    """Of what the weights hold, not of where they come from."""
+    """Return the digest of what the weights hold, not of where they come from."""
     digest = hashlib.blake2b()
     for name, tensor in sorted(weights.state.items()):
         digest.update(name.encode() + repr((tensor.dtype, tensor.shape)).encode())
@@ -71,7 +73,7 @@ class Runtime:
         self._refiner = BlockedRefiner(weights, self.device, Precision.FP32) if self.info.has_refiner else None
 
     def upload(self, arrays: Sequence[np.ndarray]) -> Tensor:
-        """Arrays of one shape and type, stacked, on the device. A GPU copies them while the host goes on."""
+        """Return arrays of one shape and type, stacked, on the device. A GPU copies them while the host goes on."""
         pinned = self.device.type == "cuda"
         dtype = torch.from_numpy(arrays[0]).dtype
         stacked = torch.empty(len(arrays), *arrays[0].shape, dtype=dtype, pin_memory=pinned)
@@ -80,22 +82,23 @@ class Runtime:
 
     @torch.inference_mode()
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Prepared images (B, 1, H, W) → descriptors, keypoint logits, reliability, as `XFeatNetwork.forward`."""
+        """Map prepared images (B, 1, H, W) → descriptors, keypoint logits, reliability, as `XFeatNetwork.forward`."""
         return self._network.heads(image)
 
     @torch.inference_mode()
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The heads that keypoints need: prepared images (B, 1, H, W) → descriptors, heatmap (B, H, W) averaged over
-        `grids` grids of cells, reliability."""
+        """Return the heads that keypoints need: prepared images (B, 1, H, W) → descriptors, heatmap (B, H, W) averaged
+        over `grids` grids of cells, reliability.
+        """
         return self._network.sparse_heads(image, grids)
 
     @torch.inference_mode()
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The heads that semi-dense features need: prepared images (B, 1, H, W) → descriptors, reliability."""
+        """Return the heads that semi-dense features need: prepared images (B, 1, H, W) → descriptors, reliability."""
         return self._network.cells(image)
 
     def refine(self, descriptors0: Tensor, descriptors1: Tensor) -> Tensor:
-        """Raw descriptors of matched cells (M, 64) each → (M, 64) logits, in float32. Raises WeightsError."""
+        """Map raw descriptors of matched cells (M, 64) each → (M, 64) logits, in float32. Raises WeightsError."""
         self.require_refiner()
         assert self._refiner is not None
         return self._refiner(descriptors0, descriptors1)

@@ -49,7 +49,9 @@ class Span:
 
 
 def spans(length: int, side: int) -> list[Span]:
-    """The tiles along an axis of `length` pixels, padded to a multiple of 32; each `side` long, rounded down to one."""
+    """Return the tiles along an axis of `length` pixels, padded to a multiple of 32; each `side` long, rounded down to
+    one.
+    """
     length += -length % STRIDE
     side = max(side, LEAST_SIDE) // STRIDE * STRIDE
     if length <= side:
@@ -72,7 +74,7 @@ def sparse_in_tiles(
     threshold: float,
     mask: npt.NDArray[np.bool_] | None = None,
 ) -> Decoded:
-    """Sparse features of one gray image (H, W), as of `decode.sparse`, but spread over the image.
+    """Return sparse features of one gray image (H, W), as of `decode.sparse`, but spread over the image.
 
     side: of a tile, px. mask: (H, W), False = no keypoint here. Where there are more than top_k features, each tile
     keeps its best, as many for every pixel of its core, and what a tile cannot fill goes to the others.
@@ -99,7 +101,7 @@ def sparse_in_tiles(
 
 
 def cells_in_tiles(network: CellNetwork, gray: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Descriptors (1, 64, h, w) and reliability (1, 1, h, w) of the cells of one gray image (1, H, W)."""
+    """Return descriptors (1, 64, h, w) and reliability (1, 1, h, w) of the cells of one gray image (1, H, W)."""
     _, height, width = gray.shape
     statistics = statistics_of(gray)
     rows_found: list[list[tuple[Tensor, Tensor]]] = []
@@ -128,7 +130,7 @@ def _grid(height: int, width: int, side: int) -> Iterator[tuple[Span, Span]]:
 
 
 def _spread(parts: list[Decoded], areas: list[int], top_k: int) -> Decoded:
-    """The best of all tiles, best first; equal ones in the order of the tiles."""
+    """Return the best of all tiles, best first; equal ones in the order of the tiles."""
     counts = _shares([len(part.scores) for part in parts], areas, top_k)
     kept = [
         (part.points[:count], part.scores[:count], part.descriptors[:count])
@@ -140,7 +142,9 @@ def _spread(parts: list[Decoded], areas: list[int], top_k: int) -> Decoded:
 
 
 def _shares(available: list[int], areas: list[int], top_k: int) -> list[int]:
-    """How many features each tile keeps: all of them, or as many for every pixel; top_k in all if there are as many."""
+    """Return how many features each tile keeps: all of them, or as many for every pixel; top_k in all if there are as
+    many.
+    """
     if sum(available) <= top_k:
         return available
     counts = [0] * len(available)

@@ -28,21 +28,21 @@ class TorchNetwork:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.heads`."""
+        """Behave as `Runtime.heads`."""
         image = self._as_input(image)
         features, reliability = self._describe(image)
         return features, self._network.keypoint_head(_unshuffled(image)), reliability
 
     def cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Runtime.cells`."""
+        """Behave as `Runtime.cells`."""
         return self._describe(self._as_input(image))
 
     def keypoint_logits(self, image: Tensor) -> Tensor:
-        """The keypoint head alone: prepared images (B, 1, H, W) → (B, 65, H/8, W/8)."""
+        """Return the keypoint head alone: prepared images (B, 1, H, W) → (B, 65, H/8, W/8)."""
         return self._network.keypoint_head(_unshuffled(self._as_input(image)))
 
     def sparse_heads(self, image: Tensor, grids: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Runtime.sparse_heads`."""
+        """Behave as `Runtime.sparse_heads`."""
         if grids < 4:
             features, logits, reliability = self.heads(image)
             first = heatmap.from_logits(logits)
@@ -74,7 +74,8 @@ class _InFloat32(nn.Module):
 
 
 def ends(network: XFeatNetwork) -> list[tuple[nn.Sequential, int]]:
-    """The last convolutions, of descriptors, keypoint logits and reliability: (layers, index of the convolution).
+    """Return the last convolutions, of descriptors, keypoint logits and reliability: (layers, index of the
+    convolution).
 
     Their results are what features are made of: rounded to bfloat16 they cost one match in a hundred, and a point of
     pose AUC; in float32, with bfloat16 before them, nothing. They are three in a hundred of the network's work.
@@ -83,7 +84,7 @@ def ends(network: XFeatNetwork) -> list[tuple[nn.Sequential, int]]:
 
 
 def folded_network(weights: Weights) -> XFeatNetwork:
-    """The network of some weights, on the CPU, each batch norm folded into the convolution before it."""
+    """Return the network of some weights, on the CPU, each batch norm folded into the convolution before it."""
     network = XFeatNetwork()
     network.load_state_dict(weights.state, strict=False)
     network.eval().requires_grad_(False)
@@ -97,7 +98,7 @@ def folded_network(weights: Weights) -> XFeatNetwork:
 
 
 def _unshuffled(image: Tensor, side: int = CELL) -> Tensor:
-    """`pixel_unshuffle` of (B, 1, H, W), made channels-last, as the network wants it and in one copy."""
+    """Return `pixel_unshuffle` of (B, 1, H, W), made channels-last, as the network wants it and in one copy."""
     batch, _, height, width = image.shape
     cells = image.reshape(batch, height // side, side, width // side, side).transpose(2, 3)
     return cells.reshape(batch, height // side, width // side, side * side).permute(0, 3, 1, 2)

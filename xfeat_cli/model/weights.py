@@ -84,7 +84,7 @@ class KnownWeights:
 
 
 def known() -> list[KnownWeights]:
-    """All weights that have a name: the shipped ones, then those to download. Nothing is opened."""
+    """Return all weights that have a name: the shipped ones, then those to download. Nothing is opened."""
     shipped = [KnownWeights(name, path, True, name == DEFAULT_WEIGHTS) for name, path in _shipped().items()]
     downloads = [(entry, download.cached_path(entry)) for entry in download.DOWNLOADS]
     return shipped + [
@@ -94,7 +94,7 @@ def known() -> list[KnownWeights]:
 
 
 def locate(name_or_path: str) -> Path:
-    """The file behind a name or a path. A name wins over a file of that name in the current folder.
+    """Return the file behind a name or a path. A name wins over a file of that name in the current folder.
 
     Raises WeightsError when there is none, or when a downloaded file is not what it should be.
     """
@@ -147,12 +147,12 @@ def load_matcher(name_or_path: str) -> Weights:
 
 
 def describe(name_or_path: str) -> WeightsInfo:
-    """What a file of either kind is, read and checked. Raises WeightsError."""
+    """Return what a file of either kind is, read and checked. Raises WeightsError."""
     return _open(name_or_path).info
 
 
 def _open(name_or_path: str) -> Weights:
-    """The one place where a weights file is opened."""
+    """Return the one place where a weights file is opened."""
     path = locate(name_or_path)
     reader = READERS.get(path.suffix.lower())
     data = read_bytes(path)
@@ -177,7 +177,9 @@ def _open(name_or_path: str) -> Weights:
 
 
 def in_memory(state: Mapping[str, torch.Tensor], path: Path, refiner_labels: str) -> Weights:
-    """Weights that are not in a file yet; `path` is where they may be written. Raises WeightsError like `load`."""
+    """Return weights that are not in a file yet; `path` is where they may be written. Raises WeightsError like
+    `load`.
+    """
     checked = checked_network(path, state)
     has_refiner = any(name.startswith(REFINER) for name in checked)
     info = WeightsInfo(path.stem, path, "", {}, has_refiner, RELEASED_MIN_COSSIM, refiner_labels, _count(checked))

@@ -105,14 +105,14 @@ READERS = {".safetensors": _read_safetensors, ".pt": _read_checkpoint, ".pth": _
 
 
 def checked_network(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors as the network wants them, or a WeightsError that names those which are wrong."""
+    """Return the tensors as the network wants them, or a WeightsError that names those which are wrong."""
     state = {str(name): tensor for name, tensor in tensors.items() if not str(name).endswith("num_batches_tracked")}
     expected = _expected_shapes(with_refiner=any(name.startswith(REFINER) for name in state))
     return _as_expected(path, state, expected, "this network")
 
 
 def checked_matcher(path: Path, tensors: Mapping[Any, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """As `checked_network`, of LighterGlue, under kornia's names."""
+    """Behave as `checked_network`, of LighterGlue, under kornia's names."""
     state = rename({str(name): tensor for name, tensor in tensors.items()})
     return _as_expected(path, state, expected_shapes(), "LighterGlue")
 
@@ -140,7 +140,7 @@ def _as_expected(
 
 
 def _is_wild(tensor: torch.Tensor) -> bool:
-    """Whether a network with such numbers would overflow."""
+    """Return whether a network with such numbers would overflow."""
     return bool(tensor.numel()) and not float(tensor.abs().max()) <= _MOST
 
 

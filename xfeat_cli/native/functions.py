@@ -24,7 +24,8 @@ _PANEL = 64
 def match(
     library: Library, descriptors0: Floats, descriptors1: Floats, min_cossim: float, ratio: float
 ) -> tuple[npt.NDArray[np.int32], Floats]:
-    """Mutual nearest neighbours of unit vectors (N0, D) and (N1, D): each row's column or −1, its cosine; (N0,) both.
+    """Return mutual nearest neighbours of unit vectors (N0, D) and (N1, D): each row's column or −1, its cosine; (N0,)
+    both.
 
     As `matching.nearest.mutual_nearest` on float32.
     """
@@ -41,7 +42,7 @@ def match(
 def keypoint_heatmap(
     library: Library, image: Floats, layers: list[tuple[Floats, Floats]], *, bf16: bool = False
 ) -> Floats:
-    """A prepared image (H, W), sides multiples of 4 from 8 on → mean heatmap (H, W) of the four grids.
+    """Return a prepared image (H, W), sides multiples of 4 from 8 on → mean heatmap (H, W) of the four grids.
 
     layers: weights and biases of the four layers of `model.heatmap.head_of_blocks`: (64, 64) three times, of which the
     first takes a cell's pixels by blocks, then (65, 64). bf16: products of the first three in bfloat16, summed in
@@ -73,7 +74,7 @@ def peaks(
     threshold: float,
     allowed: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Floats, Floats]:
-    """The keypoints of a heatmap (H, W), whose rows may lie apart: points (K, 2) and scores (K,), best first.
+    """Return the keypoints of a heatmap (H, W), whose rows may lie apart: points (K, 2) and scores (K,), best first.
 
     reliability (h, w) by cell of 8×8. allowed (H, W). As `model.peaks.find_peaks`, without what is no keypoint.
     """
@@ -96,7 +97,7 @@ def peaks(
 
 
 def describe(library: Library, features: Floats, points: Floats) -> Floats:
-    """Unit descriptors (K, 64) at pixels (K, 2) from features (h, w, 64) by cell, bicubic.
+    """Return unit descriptors (K, 64) at pixels (K, 2) from features (h, w, 64) by cell, bicubic.
 
     As `model.decode._sample_descriptors`.
     """
@@ -108,13 +109,13 @@ def describe(library: Library, features: Floats, points: Floats) -> Floats:
 
 
 def panels(weight: Floats) -> Floats:
-    """The weight (N, K) of a layer, N a multiple of 64, as `linear` wants it: (N / 64, K, 64)."""
+    """Return the weight (N, K) of a layer, N a multiple of 64, as `linear` wants it: (N / 64, K, 64)."""
     outputs, inputs = weight.shape
     return np.ascontiguousarray(weight.reshape(outputs // _PANEL, _PANEL, inputs).transpose(0, 2, 1), np.float32)
 
 
 def linear(library: Library, values: Floats, weight: Floats, bias: Floats, *, rectify: bool) -> Floats:
-    """values (M, K) · weightᵀ + bias (N,), negative results made 0 where `rectify`: (M, N). weight: of `panels`.
+    """Return values (M, K) · weightᵀ + bias (N,), negative results made 0 where `rectify`: (M, N). weight: of `panels`.
 
     As `torch.nn.functional.linear` and `relu`.
     """
@@ -128,8 +129,8 @@ def linear(library: Library, values: Floats, weight: Floats, bias: Floats, *, re
 
 
 def reduce_gray(library: Library, pixels: npt.NDArray[np.uint8], height: int, width: int) -> Floats:
-    """Pixels (H, W[, C]) uint8 → (height, width) gray in [0, 1], the mean of the first three channels or the only one,
-    each output pixel the mean of the area that it covers. As `images.to_gray`, for sizes of at most the image's.
+    """Map pixels (H, W[, C]) uint8 → (height, width) gray in [0, 1], the mean of the first three channels or the only
+    one, each output pixel the mean of the area that it covers. As `images.to_gray`, for sizes of at most the image's.
     """
     pixels = np.ascontiguousarray(pixels, np.uint8).reshape(*pixels.shape[:2], -1)
     if not (0 < height <= pixels.shape[0] and 0 < width <= pixels.shape[1]):
@@ -140,7 +141,7 @@ def reduce_gray(library: Library, pixels: npt.NDArray[np.uint8], height: int, wi
 
 
 def _floats(array: npt.NDArray, shape: tuple[int, ...]) -> Floats:
-    """The array as contiguous float32. shape: what it must have, −1 = any. Raises ValueError."""
+    """Return the array as contiguous float32. shape: what it must have, −1 = any. Raises ValueError."""
     fits = array.ndim == len(shape) and all(n in (-1, side) for side, n in zip(array.shape, shape, strict=True))
     if not fits:
         raise ValueError(f"an array must have shape {shape}, not {array.shape}")

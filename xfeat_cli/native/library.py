@@ -52,12 +52,14 @@ class Library:
 
     @property
     def multiplies_fast(self) -> bool:
-        """Whether its matrix products are worth using: torch's are faster than those without vectors of 32 bytes."""
+        """Return whether its matrix products are worth using: torch's are faster than those without vectors of 32
+        bytes.
+        """
         return self.level != "plain"
 
     @property
     def multiplies_bf16(self) -> bool:
-        """Whether it has products of bfloat16."""
+        """Return whether it has products of bfloat16."""
         return self.level == "avx512bf16"
 
     def call(self, name: str, *arguments: object) -> None:
@@ -67,12 +69,12 @@ class Library:
 
 
 def path_of(level: str) -> Path:
-    """Where a level's file is, or would be."""
+    """Return where a level's file is, or would be."""
     return Path(__file__).parent / f"libxfeat-{level}{_SUFFIX}"
 
 
 def supported_levels() -> tuple[str, ...]:
-    """The levels that are built and that this processor runs, the best last."""
+    """Return the levels that are built and that this processor runs, the best last."""
     try:
         plain = ctypes.CDLL(str(path_of("plain")))
         best = int(plain.xfeat_best_level())
@@ -83,7 +85,7 @@ def supported_levels() -> tuple[str, ...]:
 
 @cache
 def library() -> Library | None:
-    """The best level that this processor runs and that `SWITCH` allows."""
+    """Return the best level that this processor runs and that `SWITCH` allows."""
     highest = os.environ.get(SWITCH, "") or LEVELS[-1]
     allowed = LEVELS[: LEVELS.index(highest) + 1] if highest in LEVELS else ()
     for level in reversed(supported_levels()):
@@ -96,6 +98,6 @@ def library() -> Library | None:
 
 
 def level() -> str:
-    """The level in use, or `none`."""
+    """Return the level in use, or `none`."""
     loaded = library()
     return "none" if loaded is None else loaded.level

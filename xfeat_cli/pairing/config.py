@@ -63,7 +63,7 @@ class PairConfig:
 
 
 def _kinds(value: Any) -> tuple[PairKind, ...]:
-    """Kinds from one of them, several, or a string of names with + between. Raises UsageError."""
+    """Return kinds from one of them, several, or a string of names with + between. Raises UsageError."""
     names = value.split("+") if isinstance(value, str) and not isinstance(value, PairKind) else value
     names = [names] if isinstance(names, PairKind) else names
     try:

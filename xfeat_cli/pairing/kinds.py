@@ -33,7 +33,9 @@ class PairSources:
 
 
 def make_pairs(sources: PairSources, config: PairConfig) -> Iterable[Pair]:
-    """The pairs of all kinds that the config names, each once, as they are made. Raises UsageError, PairsError."""
+    """Return the pairs of all kinds that the config names, each once, as they are made. Raises UsageError,
+    PairsError.
+    """
     made = [KINDS[kind](sources, config) for kind in config.kinds]
     return made[0] if len(made) == 1 else unique(chain.from_iterable(made))
 

@@ -24,7 +24,8 @@ _SHOWN_LINES = 3
 def read_pairs(
     path: Path, known: KnownNames | tuple[KnownNames, KnownNames] | None = None, *, ordered: bool = False
 ) -> list[Pair]:
-    """The pairs of a file (- = stdin), each once, in the file's order; those of an image with itself are left out.
+    """Return the pairs of a file (- = stdin), each once, in the file's order; those of an image with itself are left
+    out.
 
     known: names of images, or of first and of second images; every spelling of one in the list becomes that name.
     ordered: as for `unique`; a pair of equal names is kept then. Raises PairsError naming file and line.
@@ -48,7 +49,7 @@ def read_pairs(
 
 
 def unique(pairs: Iterable[Pair], *, ordered: bool = False) -> list[Pair]:
-    """The pairs without repetition; (a, b) and (b, a) are one, unless the pairs are ordered."""
+    """Return the pairs without repetition; (a, b) and (b, a) are one, unless the pairs are ordered."""
     if ordered:
         return list(dict.fromkeys((one, two) for one, two in pairs))
     first: dict[Pair, Pair] = {}
@@ -75,12 +76,12 @@ def write_pairs(path: Path, pairs: Iterable[Pair], inputs: Iterable[Path] = ()) 
 
 
 def exhaustive(names: Sequence[str]) -> Iterator[Pair]:
-    """Every image with every other."""
+    """Return every image with every other."""
     return itertools.combinations(names, 2)
 
 
 def sequential(names: Sequence[str], overlap: int, quadratic: bool = False) -> Iterator[Pair]:
-    """Every image with the `overlap` that follow it; quadratic: also with those 1, 2, 4, … 2^(overlap − 1) ahead.
+    """Yield every image with the `overlap` that follow it; quadratic: also with those 1, 2, 4, … 2^(overlap − 1) ahead.
 
     The order is that of `photo_names.natural_key`: folder by folder, frame_2 before frame_10.
     """
@@ -96,7 +97,7 @@ def sequential(names: Sequence[str], overlap: int, quadratic: bool = False) -> I
 
 
 def can_be_listed(name: str) -> bool:
-    """Whether a line of a pair list can hold this image name."""
+    """Return whether a line of a pair list can hold this image name."""
     return not any(c in name for c in "\t\n\r") and name == name.strip() and _is_unicode(name)
 
 
@@ -111,7 +112,7 @@ def _is_unicode(name: str) -> bool:
 def _parsed(
     text: str, path: Path, known: tuple[KnownNames | None, KnownNames | None], with_itself: list[int] | None
 ) -> Iterator[Pair]:
-    """The pairs of a text; numbers of lines that pair an image with itself go to `with_itself`, if there is one."""
+    """Yield the pairs of a text; numbers of lines that pair an image with itself go to `with_itself`, if given."""
     spellings0: dict[str, str] = {}
     spellings = spellings0, (spellings0 if known[0] is known[1] else {})
     for number, line in enumerate(text.split("\n"), 1):
@@ -138,7 +139,7 @@ def _parsed(
 
 
 def _names_images(words: list[str], known: tuple[KnownNames | None, KnownNames | None]) -> bool:
-    """Whether the words of a line that begins with # are two images, and it is no comment."""
+    """Return whether the words of a line that begins with # are two images, and it is no comment."""
     if len(words) != 2:
         return False
     return all(

@@ -29,8 +29,8 @@ class PosedImages:
 
 
 def near_poses(images: PosedImages, count: int, max_angle_deg: float = 45.0) -> Iterator[Pair]:
-    """Each image with the `count` nearest others (by projection centre) whose viewing directions differ by at most
-    `max_angle_deg`; nearest first, each pair once.
+    """Yield each image with the `count` nearest others (by projection centre) whose viewing directions differ by at
+    most `max_angle_deg`; nearest first, each pair once.
     """
     least_cosine = np.cos(np.radians(max_angle_deg))
 
@@ -44,7 +44,7 @@ def near_poses(images: PosedImages, count: int, max_angle_deg: float = 45.0) -> 
 
 
 def covisible(images: PosedImages, count: int) -> Iterator[Pair]:
-    """Each image with the `count` others that see most of its points, most first, each pair once."""
+    """Yield each image with the `count` others that see most of its points, most first, each pair once."""
     common = CommonPoints(images.points)
 
     def score(rows: IndexArray, columns: IndexArray) -> Float64Array:
@@ -57,7 +57,9 @@ def covisible(images: PosedImages, count: int) -> Iterator[Pair]:
 
 
 def covisible_pairs(points: Sequence[IndexArray], least: int) -> IndexArray:
-    """(P, 2) ascending indices of the images that see at least `least` common points; points: as `PosedImages`."""
+    """Return (P, 2) ascending indices of the images that see at least `least` common points; points: as
+    `PosedImages`.
+    """
     common = CommonPoints(points)
     pairs = [np.zeros((0, 2), np.int64)]
     for number in range(len(points)):
@@ -78,7 +80,7 @@ class CommonPoints:
         self._ids, self._first, self._length = np.unique(np.sort(seen), return_index=True, return_counts=True)
 
     def counts(self, image: int) -> IndexArray:
-        """(N,) points that an image has in common with each of the N images, itself included."""
+        """Return (N,) points that an image has in common with each of the N images, itself included."""
         tracks = np.searchsorted(self._ids, self._points[image])
         lengths = self._length[tracks]
         within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)

@@ -16,7 +16,8 @@ ROWS, COLUMNS = 512, 4096
 
 
 def nearest_pairs(items: int, count: int, score: Score, queries: IndexArray | None = None) -> Iterator[tuple[int, int]]:
-    """Each query with its at most `count` nearest other items, nearest first; a pair that both ends name comes once.
+    """Yield each query with its at most `count` nearest other items, nearest first; a pair that both ends name comes
+    once.
 
     queries: ascending; None = all items.
     """
@@ -36,7 +37,9 @@ def nearest_pairs(items: int, count: int, score: Score, queries: IndexArray | No
 
 
 def negative_squared_distances(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Points (R, D) and (C, D) → a score (R, C). Axis by axis: products would lose the digits of far-off origins."""
+    """Map points (R, D) and (C, D) → a score (R, C). Axis by axis: products would lose the digits of far-off
+    origins.
+    """
     score = np.zeros((len(one), len(two)))
     for axis in range(one.shape[1]):
         score -= (one[:, None, axis] - two[None, :, axis]) ** 2
@@ -44,7 +47,7 @@ def negative_squared_distances(one: npt.NDArray[np.float64], two: npt.NDArray[np
 
 
 def _nearest(rows: IndexArray, items: int, count: int, score: Score) -> npt.NDArray[np.int32]:
-    """(R, ≤ count) nearest others of the items `rows`, nearest first, −1 = none; of equals the earlier first."""
+    """Return (R, ≤ count) nearest others of the items `rows`, nearest first, −1 = none; of equals the earlier first."""
     index = np.full((len(rows), count), -1, np.int32)
     value = np.full((len(rows), count), -np.inf, np.float64)
     for first in range(0, items, COLUMNS):

@@ -50,7 +50,7 @@ class Positions:
 
 
 def near_pairs(positions: Mapping[str, Float64Array], count: int, distance: float = np.inf) -> Iterator[Pair]:
-    """Each image with at most `count` nearest others within `distance`, nearest first; each pair once.
+    """Yield each image with at most `count` nearest others within `distance`, nearest first; each pair once.
 
     positions: (2,) or (3,) by image name, in the unit of `distance`.
     """
@@ -67,7 +67,7 @@ def near_pairs(positions: Mapping[str, Float64Array], count: int, distance: floa
 
 
 def exif_positions(images: Iterable[ImageFile]) -> Positions:
-    """Positions of the images whose EXIF states one. Images that state none are missing."""
+    """Return positions of the images whose EXIF states one. Images that state none are missing."""
     images = list(images)
     stated = {image.name: read_metadata(image.path).position for image in images}
     found = {name: position for name, position in stated.items() if position is not None}
@@ -82,7 +82,7 @@ def exif_positions(images: Iterable[ImageFile]) -> Positions:
 
 
 def read_positions(path: Path) -> Positions:
-    """A CSV of `name,x,y[,z]`, or with a header that names its columns, in any order → positions.
+    """Return a CSV of `name,x,y[,z]`, or with a header that names its columns, in any order → positions.
 
     Latitude and longitude are degrees of WGS84, altitudes metres. Raises PairsError naming file and line.
     """
@@ -119,7 +119,7 @@ def read_positions(path: Path) -> Positions:
 
 
 def matched_to(positions: Positions, names: Sequence[str]) -> Positions:
-    """The same by the names of images: a list may name them by the end of their paths, or by longer ones."""
+    """Return the same by the names of images: a list may name them by the end of their paths, or by longer ones."""
     ends: dict[str, list[str]] = {}
     for name in names:
         parts = PurePosixPath(name).parts
@@ -144,7 +144,7 @@ def matched_to(positions: Positions, names: Sequence[str]) -> Positions:
 
 
 def to_metres(latitude_deg: float, longitude_deg: float, altitude_m: float) -> Float64Array:
-    """WGS84 → earth-centred, earth-fixed coordinates (3,), metres."""
+    """Map WGS84 → earth-centred, earth-fixed coordinates (3,), metres."""
     latitude, longitude = np.radians([latitude_deg, longitude_deg])
     normal = _EQUATOR_M / np.sqrt(1 - _ECCENTRICITY_SQUARED * np.sin(latitude) ** 2)
     level = (normal + altitude_m) * np.cos(latitude)
@@ -153,7 +153,9 @@ def to_metres(latitude_deg: float, longitude_deg: float, altitude_m: float) -> F
 
 
 def east_north_up(position: GeoPosition, origin: GeoPosition) -> Float64Array:
-    """Where a position lies from an origin on WGS84: (3,) metres east, north and up in the origin's tangent plane."""
+    """Return where a position lies from an origin on WGS84: (3,) metres east, north and up in the origin's tangent
+    plane.
+    """
     offset = to_metres(position.latitude, position.longitude, position.altitude or 0.0)
     offset = offset - to_metres(origin.latitude, origin.longitude, origin.altitude or 0.0)
     latitude, longitude = np.radians([origin.latitude, origin.longitude])
@@ -163,7 +165,7 @@ def east_north_up(position: GeoPosition, origin: GeoPosition) -> Float64Array:
 
 
 def _geographic(stated: dict[str, GeoPosition], notes: list[str]) -> Positions:
-    """Positions on WGS84 in metres from their middle; an unknown altitude is the median of the known ones."""
+    """Return positions on WGS84 in metres from their middle; an unknown altitude is the median of the known ones."""
     if not stated:
         return Positions({}, notes=tuple(notes))
     altitudes = [position.altitude for position in stated.values() if position.altitude is not None]
@@ -210,7 +212,9 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _header(row: list[str], path: Path) -> dict[str, int]:
-    """What each column holds → its place; empty when the row is no header. Raises PairsError for an unclear one."""
+    """Return what each column holds → its place; empty when the row is no header. Raises PairsError for an
+    unclear one.
+    """
     if len(row) > 1 and all(_number(cell) is not None for cell in row[1:] if cell.strip()):
         return {}
     columns: dict[str, int] = {}

@@ -12,7 +12,8 @@ from xfeat_cli.store.reader import FeaturesReader, KeypointsReader
 
 
 def present_names(reader: FeaturesReader | KeypointsReader) -> list[str]:
-    """Names of a file's images, sorted, without those that have vanished from the folder that the file remembers.
+    """Return names of a file's images, sorted, without those that have vanished from the folder that the file
+    remembers.
 
     Those, and names that no list can hold, are named in a warning. Where the file remembers no folder, or that is not
     here, all of them.
@@ -31,7 +32,7 @@ def present_names(reader: FeaturesReader | KeypointsReader) -> list[str]:
 
 
 def vanished_line(names: Sequence[str]) -> str:
-    """What the user is told of entries whose photographs are gone."""
+    """Return what the user is told of entries whose photographs are gone."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"left out of new pairs, because their photographs are gone: {', '.join(names[:3])}{more}"
 

@@ -45,12 +45,14 @@ class Pooling:
     axes: Float32Array
 
     def pool(self, descriptors: FloatArray) -> Float32Array:
-        """Local descriptors (N ≥ 1, D) of one image, of any norm → its global descriptor, (≤ DIMENSIONS,) float32."""
+        """Map local descriptors (N ≥ 1, D) of one image, of any norm → its global descriptor, (≤ DIMENSIONS,)
+        float32.
+        """
         return _unit(self.axes @ (_sorted_by_word(descriptors, self.words) - self.mean))
 
 
 def learn(sample: Iterable[FloatArray]) -> Pooling:
-    """Words and axes from the local descriptors, (N ≥ 1, D) each, of some images (at least one)."""
+    """Return words and axes from the local descriptors, (N ≥ 1, D) each, of some images (at least one)."""
     rng = np.random.default_rng(_SEED)
     images = [_unit(_some(image, rng)) for image in sample]
     words = _words(np.concatenate(images), rng)
@@ -63,7 +65,7 @@ def learn(sample: Iterable[FloatArray]) -> Pooling:
 
 
 def retrieve(features: Path, count: int) -> Iterator[Pair]:
-    """Each image of a features file with the `count` that look most like it; images without features have none.
+    """Return each image of a features file with the `count` that look most like it; images without features have none.
 
     Raises StoreError.
     """
@@ -72,7 +74,7 @@ def retrieve(features: Path, count: int) -> Iterator[Pair]:
 
 
 def loop_closures(features: Path, count: int, period: int, apart: int) -> Iterator[Pair]:
-    """Every `period`th image with the `count` that look most like it among those more than `apart` places away.
+    """Return every `period`th image with the `count` that look most like it among those more than `apart` places away.
 
     The images of a features file in the order of a sequence, as of `lists.sequential`. Raises StoreError.
     """
@@ -91,7 +93,7 @@ def similar_pairs(
     queries: IndexArray | None = None,
     apart: int = 0,
 ) -> Iterator[Pair]:
-    """Each image, or each of `queries`, with the `count` most similar others, best first; each pair once.
+    """Yield each image, or each of `queries`, with the `count` most similar others, best first; each pair once.
 
     vectors: (len(names), V) unit vectors. places: (len(names),) in a sequence; images at most `apart` places from one
     another are no pair.
@@ -108,7 +110,7 @@ def similar_pairs(
 
 
 def _describe(features: Path) -> tuple[list[str], Float32Array]:
-    """Names of the images that have features, and their global descriptors (N, V)."""
+    """Return names of the images that have features, and their global descriptors (N, V)."""
     with FeaturesReader(features) as reader:
         names, lengths = [], Counter[int]()
         for name in present_names(reader):
@@ -156,7 +158,7 @@ def _some(descriptors: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def _words(descriptors: Float32Array, rng: np.random.Generator) -> Float32Array:
-    """At most WORDS directions (W, D) around which unit descriptors (N, D) gather (k-means by cosine)."""
+    """Return at most WORDS directions (W, D) around which unit descriptors (N, D) gather (k-means by cosine)."""
     words = descriptors[rng.choice(len(descriptors), min(WORDS, len(descriptors)), replace=False)]
     for _ in range(_ROUNDS):
         sums = _sums(descriptors, (descriptors @ words.T).argmax(axis=1), len(words))
@@ -166,7 +168,8 @@ def _words(descriptors: Float32Array, rng: np.random.Generator) -> Float32Array:
 
 
 def _sorted_by_word(descriptors: FloatArray, words: Float32Array) -> Float32Array:
-    """(W · (D + 1),): each word's share of the descriptors, its root, then the directions in which they lie from it.
+    """Return (W · (D + 1),): each word's share of the descriptors, its root, then the directions in which they lie from
+    it.
 
     The direction is that of the sum of the differences; zeros where a word has no descriptor.
     """
@@ -178,7 +181,7 @@ def _sorted_by_word(descriptors: FloatArray, words: Float32Array) -> Float32Arra
 
 
 def _sums(vectors: Float32Array, owners: npt.NDArray[np.int64], count: int) -> Float32Array:
-    """(count, D) sums of the vectors of each owner."""
+    """Return (count, D) sums of the vectors of each owner."""
     one_hot = np.zeros((count, len(owners)), np.float32)
     one_hot[owners, np.arange(len(owners))] = 1
     return one_hot @ vectors

@@ -17,7 +17,7 @@ class Turns:
         self._members = {image: [image] for image in range(count)}
 
     def joined(self, image0: int, image1: int) -> bool:
-        """Whether two images are of one group."""
+        """Return whether two images are of one group."""
         return self._group[image0] == self._group[image1]
 
     def join(self, image0: int, image1: int, quarters: int) -> None:
@@ -34,11 +34,13 @@ class Turns:
             self._members[kept].append(image)
 
     def groups(self) -> list[list[int]]:
-        """The groups, the largest first, of equal ones that of the earlier image; the images of each ascending."""
+        """Return the groups, the largest first, of equal ones that of the earlier image; the images of each
+        ascending.
+        """
         return sorted((sorted(members) for members in self._members.values()), key=lambda g: (-len(g), g[0]))
 
     def quarters(self, settled: Container[int] = ()) -> list[int]:
-        """By how many quarters each image is to be turned so that all of its group stand alike.
+        """Return by how many quarters each image is to be turned so that all of its group stand alike.
 
         Within a group as many as possible of the images `settled` stay as they are, then as many images as possible,
         then the first.

@@ -19,7 +19,7 @@ _KD_TREE_SINGLE = 4
 def local_affines(
     points0: FloatArray, points1: FloatArray, tolerance: float, neighbours: int = NEIGHBOURS
 ) -> FloatArray:
-    """(N, 2, 2) float32 matrices A: a point d px from points0[i] lies about A[i] @ d from points1[i].
+    """Return (N, 2, 2) float32 matrices A: a point d px from points0[i] lies about A[i] @ d from points1[i].
 
     points0, points1: (N, 2) matched pixels, N ≥ 3. tolerance: px by which a neighbour may disagree before it counts
     less. Each matrix is a robust least-squares fit over the nearest matches in image 0, the match itself included.
@@ -42,7 +42,7 @@ def local_affines(
 
 
 def _nearest(points: FloatArray, count: int) -> tuple[IndexArray, FloatArray]:
-    """Indices and squared distances (N, count) of the nearest points, the point itself among them."""
+    """Return indices and squared distances (N, count) of the nearest points, the point itself among them."""
     tree = cv2.flann_Index(  # type: ignore[attr-defined]
         points, {"algorithm": _KD_TREE_SINGLE, "leaf_max_size": 16}
     )
@@ -51,7 +51,7 @@ def _nearest(points: FloatArray, count: int) -> tuple[IndexArray, FloatArray]:
 
 
 def _fit(weights: FloatArray, x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray) -> FloatArray:
-    """Weighted least squares of (u, v) on (x, y), each (N, K) and centred, with a ridge towards the identity."""
+    """Return weighted least squares of (u, v) on (x, y), each (N, K) and centred, with a ridge towards the identity."""
     wx, wy = weights * x, weights * y
     xx, xy, yy = (wx * x).sum(1), (wx * y).sum(1), (wy * y).sum(1)
     ridge = np.float32(_RIDGE) * (xx + yy) + np.float32(1e-6)

@@ -13,7 +13,8 @@ _FEWEST = 8
 
 
 def epipolar_inliers(points0: FloatArray, points1: FloatArray, tolerance: float) -> BoolArray:
-    """(N,) bool: the matches within `tolerance` of the fundamental matrix that most of them obey; all False if none.
+    """Return (N,) bool: the matches within `tolerance` of the fundamental matrix that most of them obey; all False if
+    none.
 
     points0, points1: (N, 2), in any unit. The estimate draws at random, always the same.
     """

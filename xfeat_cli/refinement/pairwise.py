@@ -66,7 +66,7 @@ def _registered(
     usable: BoolArray,
     config: RefineConfig,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Shifts (N, 2) and covariances (N, 2, 2) in stored pixels of image 1, and which of them are good.
+    """Return shifts (N, 2) and covariances (N, 2, 2) in stored pixels of image 1, and which of them are good.
 
     The window is taken from the image that shows the place larger, so that the other need not be sampled too coarsely.
     """
@@ -99,7 +99,7 @@ def _registered(
 def _coarse_to_fine(
     template: Pyramid, target: Pyramid, points: FloatArray, start: FloatArray, affines: FloatArray
 ) -> Registered:
-    """As `register`, from the coarsest levels to the finest; in stored pixels."""
+    """Behave as `register`, from the coarsest levels to the finest; in stored pixels."""
     levels = max(len(template.levels), len(target.levels))
     for level in reversed(range(levels)):
         here, there = min(level, len(template.levels) - 1), min(level, len(target.levels) - 1)

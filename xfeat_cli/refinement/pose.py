@@ -23,7 +23,7 @@ def adjust_pose(
     calibrations: tuple[FloatArray, FloatArray],
     sigmas: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Minimise Σ log(1 + z² / c²) over a pose, z = Sampson distance / sigma of each match; Levenberg-Marquardt.
+    """Return minimise Σ log(1 + z² / c²) over a pose, z = Sampson distance / sigma of each match; Levenberg-Marquardt.
 
     rotation (3, 3), translation (3,): from camera 0's frame to camera 1's, near the truth. points0, points1: (M, 2)
     pixels. calibrations: the cameras' K (3, 3). sigmas: (M,) px. Returns the rotation, and the translation of length 1.

@@ -60,11 +60,11 @@ class Pyramid:
         return sum(level.gray.nbytes + level.doubled.nbytes for level in self.levels)
 
     def to_level(self, points: FloatArray, level: int) -> FloatArray:
-        """Stored-image pixels (N, 2) → pixels of a level."""
+        """Map stored-image pixels (N, 2) → pixels of a level."""
         return rescale(points, self.scale / 2**level)
 
     def from_level(self, points: FloatArray, level: int) -> FloatArray:
-        """The inverse of `to_level`."""
+        """Return the inverse of `to_level`."""
         return rescale(points, 2**level / self.scale)
 
 

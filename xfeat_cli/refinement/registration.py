@@ -77,7 +77,7 @@ def register(
 
 
 def _window_inside(image: FloatArray, points: FloatArray) -> BoolArray:
-    """Whether a window on whole pixels, and one more around it for gradients, lies within the image."""
+    """Return whether a window on whole pixels, and one more around it for gradients, lies within the image."""
     margin = RADIUS + 1
     whole = np.rint(points)
     inside: BoolArray = (whole >= margin) & (whole <= np.array(image.shape[::-1]) - 1 - margin)
@@ -85,7 +85,7 @@ def _window_inside(image: FloatArray, points: FloatArray) -> BoolArray:
 
 
 def _reach_inside(size: IndexArray, points: FloatArray, affines: FloatArray) -> BoolArray:
-    """Whether mapped windows around points lie within an image of `size` (width, height)."""
+    """Return whether mapped windows around points lie within an image of `size` (width, height)."""
     reach = (RADIUS + 0.5) * np.abs(affines).sum(2)
     inside: BoolArray = (points - reach >= 0) & (points + reach <= size - 1)
     return np.logical_and.reduce(inside, 1)
@@ -94,7 +94,7 @@ def _reach_inside(size: IndexArray, points: FloatArray, affines: FloatArray) -> 
 def _register_chunk(
     template: FloatArray, target: npt.NDArray[np.uint16], points: FloatArray, start: FloatArray, affines: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """As `register`, of windows that lie inside: points, correlation, covariance."""
+    """Behave as `register`, of windows that lie inside: points, correlation, covariance."""
     whole = np.rint(points).astype(np.intp)
     steps = np.arange(-RADIUS, RADIUS + 1, dtype=np.float32)
     dx, dy = ((whole - points).astype(np.float32)[:, axis : axis + 1] + steps for axis in (0, 1))
@@ -183,7 +183,7 @@ def _prepare(template: FloatArray, whole: IndexArray, dx: FloatArray, dy: FloatA
 
 
 def _reach(affines: FloatArray, dx: FloatArray, dy: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """x and y (N, P) of affines @ (dx, dy), for every pixel of the windows."""
+    """Return x and y (N, P) of affines @ (dx, dy), for every pixel of the windows."""
     a = affines[..., None, None]
     column, row = dx[:, None, :], dy[:, :, None]
     x, y = a[:, 0, 0] * column + a[:, 0, 1] * row, a[:, 1, 0] * column + a[:, 1, 1] * row
@@ -191,7 +191,7 @@ def _reach(affines: FloatArray, dx: FloatArray, dy: FloatArray) -> tuple[FloatAr
 
 
 def _sample(image: npt.NDArray[np.uint16], x: FloatArray, y: FloatArray) -> FloatArray:
-    """Bilinear samples (N, P) float32 at pixels x, y within the image."""
+    """Return bilinear samples (N, P) float32 at pixels x, y within the image."""
     if _remap_is_exact():
         return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     return _bilinear(image, x, y)

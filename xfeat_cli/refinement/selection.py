@@ -53,7 +53,7 @@ def judge(shifts: FloatArray, precision: FloatArray, config: RefineConfig) -> Ke
 def select(
     matches: Matches, links: Links, keypoints0: Keypoints, keypoints1: Keypoints, config: RefineConfig
 ) -> Selection:
-    """The matches of a pair whose links agree with the solution, or all where too few do."""
+    """Return the matches of a pair whose links agree with the solution, or all where too few do."""
     index0, index1 = links.indices.T
     seen = keypoints1.shifts[index1] - (links.affines @ keypoints0.shifts[index0][..., None])[..., 0]
     agree = np.linalg.norm(seen - links.shifts, axis=1) < config.most_residual

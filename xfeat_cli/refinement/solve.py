@@ -73,13 +73,13 @@ class _Matrix(NamedTuple):
         return _Matrix(self.yy / determinant, -self.xy / determinant, -self.yx / determinant, self.xx / determinant)
 
     def least_eigenvalue(self) -> FloatArray:
-        """Of symmetric matrices."""
+        """Return the least eigenvalue of symmetric matrices."""
         half = (self.xx + self.yy) / 2
         return half - np.sqrt(np.maximum(half**2 - (self.xx * self.yy - self.xy * self.yx), 0))
 
 
 def solve(problem: Problem) -> Solution:
-    """Minimise Σ ρ(|second − affine · first − shift|) + |shifts|² / PRIOR² over the shifts of all keypoints."""
+    """Return minimise Σ ρ(|second − affine · first − shift|) + |shifts|² / PRIOR² over the shifts of all keypoints."""
     links = problem.links
     affine = _Matrix(*links.affines.astype(np.float64).reshape(-1, 4).T)
     wanted_x, wanted_y = links.shifts.astype(np.float64).T
@@ -115,7 +115,7 @@ class _Graph:
         return x[self._second] - ahead_x, y[self._second] - ahead_y
 
     def gather(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The transpose of `differences`."""
+        """Return the transpose of `differences`."""
         back_x, back_y = self._back.times(x, y)
         return self._sum(x, -back_x), self._sum(y, -back_y)
 

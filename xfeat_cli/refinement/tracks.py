@@ -31,7 +31,7 @@ class Tracks:
             one, two = self.roots(low), self.roots(high)
 
     def roots(self, keypoints: Indices) -> Indices:
-        """The lowest keypoint of each one's group."""
+        """Return the lowest keypoint of each one's group."""
         above = np.asarray(self._parents[keypoints])
         while True:
             higher = np.asarray(self._parents[above])
@@ -43,7 +43,7 @@ class Tracks:
 
 
 def parts_of(link_counts: Indices, most: int) -> Indices:
-    """Which part each group belongs to, so that a part has at most `most` links, or a single group with more.
+    """Return which part each group belongs to, so that a part has at most `most` links, or a single group with more.
 
     link_counts: (G,) links of the groups, in their order; parts are runs of groups.
     """

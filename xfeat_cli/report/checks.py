@@ -33,13 +33,13 @@ class Condition:
         return f"{self.figure}{self.operator}{self.number:g}"
 
     def holds(self, figures: Mapping[str, float | None]) -> bool:
-        """Whether it is true of the figures; a figure that is not known fulfils nothing."""
+        """Return whether it is true of the figures; a figure that is not known fulfils nothing."""
         value = figures[self.figure]
         return value is not None and bool(_OPERATORS[self.operator](value, self.number))
 
 
 def parse_condition(text: str, known: Mapping[str, object]) -> Condition:
-    """`figure operator number`, the number perhaps with %. known: the figures. Raises UsageError."""
+    """Return `figure operator number`, the number perhaps with %. known: the figures. Raises UsageError."""
     parts = _CONDITION.fullmatch(text)
     if parts is None:
         raise UsageError(f"--check {text!r}: write a figure, an operator and a number, such as 'registered>=0.95'")

@@ -32,7 +32,7 @@ class ReportConfig:
             raise UsageError(f"preview is {self.preview}; it must be at least 64 px")
 
     def preview_px(self, images: int) -> int:
-        """Longest side of an opened photograph: smaller where there are many."""
+        """Return longest side of an opened photograph: smaller where there are many."""
         if self.preview is not None:
             return self.preview
         return next(px for most, px in ((100, 1280), (500, 960), (2000, 720), (1 << 62, 480)) if images <= most)

@@ -69,7 +69,7 @@ class Content:
 
 
 def build_content(inputs: Inputs) -> Content:
-    """All figures. Nothing here is quadratic in the number of images."""
+    """Return all figures. Nothing here is quadratic in the number of images."""
     names = [photo.name for photo in inputs.photos]
     rows = {name: row for row, name in enumerate(names)}
     graph = build_graph(len(names), inputs.pairs.images, inputs.pairs.inliers)
@@ -112,7 +112,7 @@ def build_content(inputs: Inputs) -> Content:
 
 
 def _writable(value: Any) -> Any:
-    """The same with infinities and what is not a number as words, which JSON has no numbers for."""
+    """Return the same with infinities and what is not a number as words, which JSON has no numbers for."""
     if isinstance(value, dict):
         return {str(key): _writable(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -218,7 +218,8 @@ def _pairs(inputs: Inputs, graph: Graph) -> dict[str, Any]:
 
 
 def _drawn_graph(inputs: Inputs, graph: Graph, images: list[dict[str, Any]]) -> dict[str, Any]:
-    """The graph that the page draws: images, or groups of images when there are many, each with its strongest links.
+    """Return the graph that the page draws: images, or groups of images when there are many, each with its strongest
+    links.
 
     Of very many groups, which only images without links make, the largest are drawn.
     """
@@ -257,7 +258,7 @@ def _drawn_graph(inputs: Inputs, graph: Graph, images: list[dict[str, Any]]) -> 
 
 
 def _renumbered_by_size(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The same groups, the largest first, and those of one size in the order of their first images."""
+    """Return the same groups, the largest first, and those of one size in the order of their first images."""
     order = np.argsort(-np.bincount(group), kind="stable") if len(group) else group
     number = np.empty(len(order), np.int64)
     number[order] = np.arange(len(order))
@@ -269,7 +270,9 @@ def _in_largest(images: list[dict[str, Any]]) -> npt.NDArray[np.float64]:
 
 
 def _links(inputs: Inputs, group: npt.NDArray[np.int64], nodes: int) -> list[tuple[int, int, int, bool]]:
-    """Links between groups below `nodes`: both, verified matches in all, and whether it is a strong one of either."""
+    """Return links between groups below `nodes`: both, verified matches in all, and whether it is a strong one of
+    either.
+    """
     pairs = inputs.pairs
     ends = np.sort(group[pairs.images[pairs.inliers >= LEAST_INLIERS]].reshape(-1, 2), axis=1)
     between = (ends[:, 0] != ends[:, 1]) & (ends[:, 1] < nodes)
@@ -282,7 +285,7 @@ def _links(inputs: Inputs, group: npt.NDArray[np.int64], nodes: int) -> list[tup
 
 
 def _strongest(one: npt.NDArray, other: npt.NDArray, inliers: npt.NDArray, nodes: int) -> npt.NDArray[np.bool_]:
-    """Which links are among the few strongest of either of their ends."""
+    """Return which links are among the few strongest of either of their ends."""
     keep = np.zeros(len(one), bool)
     ends = np.concatenate([one, other])
     links = np.tile(np.arange(len(one)), 2)
@@ -312,12 +315,12 @@ def _cameras(model: SparseModel) -> list[dict[str, Any]]:
 
 
 def _view_deg(camera: ModelCamera) -> float | None:
-    """Horizontal field of view, as of a pinhole."""
+    """Return horizontal field of view, as of a pinhole."""
     return None if camera.spherical else float(np.degrees(2 * np.arctan(camera.size[0] / (2 * camera.focal_px))))
 
 
 def _fields(model: SparseModel, seen: Observations, cameras: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The residual field of all images, then of the cameras with most images."""
+    """Return the residual field of all images, then of the cameras with most images."""
     of_image = np.array([image.camera for image in model.images], np.int64)
     fields = [{"camera": None, **residuals.field(seen)}]
     ordered = sorted(cameras, key=lambda camera: -camera["images"])[:_FIELDS]
@@ -338,7 +341,9 @@ def _coverage(inputs: Inputs, seen: list[Observations]) -> dict[str, Any]:
 
 
 def _gps(inputs: Inputs, images: list[dict[str, Any]], rows: dict[str, int]) -> dict[str, Any] | None:
-    """Positions of GPS, those of the model where it can be aligned, and how far they are apart; None without GPS."""
+    """Return positions of GPS, those of the model where it can be aligned, and how far they are apart; None without
+    GPS.
+    """
     known = [row for row, photo in enumerate(inputs.photos) if photo.position is not None]
     if not known:
         return None
@@ -382,7 +387,7 @@ def _figures(
     gps: dict[str, Any] | None,
     fields: list[dict[str, Any]],
 ) -> dict[str, float | None]:
-    """One number each, by the names that `--check` takes; None where it is not known."""
+    """Return one number each, by the names that `--check` takes; None where it is not known."""
     pairs, count = inputs.pairs, len(images)
     model = models[0] if models else {}
     registered = model.get("registered", 0)

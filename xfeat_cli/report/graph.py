@@ -62,7 +62,7 @@ def build_graph(count: int, images: IndexArray, inliers: IndexArray) -> Graph:
 
 
 def grouped(count: int, images: IndexArray, inliers: IndexArray, most: int) -> IndexArray:
-    """(N,) a group for each image, at most about `most` groups: the strongest links join first, evenly."""
+    """Return (N,) a group for each image, at most about `most` groups: the strongest links join first, evenly."""
     parts = _Parts(count)
     largest = max(1, -(-2 * count // most))
     left = count
@@ -94,7 +94,7 @@ class _Parts:
         return self._size[one] + (self._size[other] if one != other else 0)
 
     def join(self, one: int, other: int) -> tuple[int, int] | None:
-        """Sizes of the two parts that become one; None when they were one."""
+        """Return sizes of the two parts that become one; None when they were one."""
         one, other = self.root(one), self.root(other)
         if one == other:
             return None
@@ -107,7 +107,7 @@ class _Parts:
 
 
 def _bridges(count: int, images: IndexArray, rows: IndexArray) -> list[int]:
-    """Rows of the links that lie on no cycle (Tarjan, 1974), without recursion."""
+    """Return rows of the links that lie on no cycle (Tarjan, 1974), without recursion."""
     links: list[list[tuple[int, int]]] = [[] for _ in range(count)]
     for (one, other), row in zip(images.tolist(), rows.tolist(), strict=True):
         links[one].append((other, row))

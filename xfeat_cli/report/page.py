@@ -60,7 +60,7 @@ class PageFolder:
             (folder / part).mkdir(parents=True, exist_ok=True)
 
     def put_keypoints(self, row: int, size: tuple[int, int], seen: FloatArray, others: FloatArray) -> None:
-        """Keypoints (N, 2) of a photograph, stored-image pixels: those that are 3-D points, and the others."""
+        """Put keypoints (N, 2) of a photograph, stored-image pixels: those that are 3-D points, and the others."""
         entry = {"seen": _places(seen, size), "others": _places(others, size)}
         self._keypoints.setdefault(row // KEYPOINTS_IN_A_FILE, {})[str(row)] = entry
         self._flush(self._keypoints, "keypoints", keep=1)
@@ -68,7 +68,7 @@ class PageFolder:
     def put_matches(
         self, pair: int, points: Sequence[FloatArray], sizes: Sequence[tuple[int, int]], inlier: npt.NDArray[np.bool_]
     ) -> None:
-        """Matches of a pair by its row: points (M, 2) of both images, stored-image pixels; inlier: (M,)."""
+        """Put matches of a pair by its row: points (M, 2) of both images, stored-image pixels; inlier: (M,)."""
         entry = {
             kind: [_places(ends[keep], size) for ends, size in zip(points, sizes, strict=True)]
             for kind, keep in (("verified", inlier), ("rejected", ~inlier))
@@ -77,7 +77,7 @@ class PageFolder:
         self._flush(self._matches, "matches", keep=1)
 
     def put_model(self, number: int, model: SparseModel, rows: Mapping[str, int], turn: npt.NDArray, most: int) -> None:
-        """Points, at most `most`, those of long tracks first, and cameras of a model, turned by `turn` (3, 3)."""
+        """Put points, at most `most`, those of long tracks first, and cameras of a model, turned by `turn` (3, 3)."""
         chosen = np.arange(len(model.points))
         if len(chosen) > most:
             rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ class PageFolder:
         self._write_page(data)
 
     def mark_drawn(self, pairs: Iterable[int]) -> None:
-        """Which pairs, by row, have their matches on the page."""
+        """Note which pairs, by row, have their matches on the page."""
         self._drawn = sorted(pairs)
 
     _drawn: Sequence[int] = ()
@@ -159,7 +159,9 @@ class PageFolder:
 
 
 def level_turn(model: SparseModel, gps_rotation: Sequence[Sequence[float]] | None) -> npt.NDArray[np.float64]:
-    """The rotation (3, 3) that brings a model to x right, y down, z ahead; by GPS where the model is aligned to it."""
+    """Return the rotation (3, 3) that brings a model to x right, y down, z ahead; by GPS where the model is aligned to
+    it.
+    """
     if gps_rotation is not None:
         east_north_up = np.array(gps_rotation)
         return np.stack([east_north_up[0], -east_north_up[2], east_north_up[1]])
@@ -169,7 +171,7 @@ def level_turn(model: SparseModel, gps_rotation: Sequence[Sequence[float]] | Non
 
 
 def _cone(camera: ModelCamera) -> list[float]:
-    """Half the width and half the height of what a camera sees one unit ahead."""
+    """Return half the width and half the height of what a camera sees one unit ahead."""
     focal = camera.focal_px if not camera.spherical else max(camera.size)
     return [round(side / (2 * focal), 4) for side in camera.size]
 
@@ -196,7 +198,7 @@ def _without_columns(pairs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _places(points: FloatArray, size: tuple[int, int]) -> str:
-    """Points (N, 2), stored-image pixels, as 65,535ths of the image's sides."""
+    """Return points (N, 2), stored-image pixels, as 65,535ths of the image's sides."""
     shares = to_colmap(np.asarray(points, np.float64).reshape(-1, 2)) / np.maximum(size, 1)
     return _packed(np.clip(np.rint(shares * 65535), 0, 65535), np.uint16)
 

@@ -18,7 +18,7 @@ _FAR = 4.0
 
 
 def local_frame(positions: Float64Array) -> Float64Array:
-    """Earth-centred positions (N, 3) → east, north, up from their median, metres."""
+    """Map earth-centred positions (N, 3) → east, north, up from their median, metres."""
     origin = np.median(positions, axis=0)
     up = origin * (1, 1, _STEEPER)
     up = up / np.linalg.norm(up)
@@ -28,7 +28,7 @@ def local_frame(positions: Float64Array) -> Float64Array:
 
 
 def aligned(centres: Float64Array, positions: Float64Array) -> Similarity | None:
-    """The similarity that brings the model's centres (N, 3) to the positions; those far off do not take part.
+    """Return the similarity that brings the model's centres (N, 3) to the positions; those far off do not take part.
 
     It begins with the three whose similarity leaves the least median distance. None with fewer than three, or where all
     stand at one place.

@@ -41,7 +41,9 @@ class Reasons:
                     self._partners.setdefault(image, []).append((int(inliers), int(matches), partner))
 
     def of(self, row: int, other_model: int | None) -> Reason:
-        """The likely reason for a photograph that the largest model lacks; other_model: the one that holds it."""
+        """Return the likely reason for a photograph that the largest model lacks; other_model: the one that
+        holds it.
+        """
         photo = self._photos[row]
         partners = self._partners.get(row, [])
         linked = [partner for partner in partners if partner[0] >= LEAST_INLIERS]

@@ -29,12 +29,12 @@ class Observations:
 
     @property
     def errors(self) -> FloatArray:
-        """Length of each residual, px."""
+        """Return length of each residual, px."""
         return np.linalg.norm(self.residual, axis=1).astype(np.float32)
 
 
 def observations(model: SparseModel) -> Observations:
-    """Those that have a residual."""
+    """Return those that have a residual."""
     if not model.images:
         nothing = np.zeros((0, 2), np.float32)
         return Observations(np.zeros(0, np.int64), np.zeros(0, np.int64), nothing, nothing)
@@ -47,19 +47,21 @@ def observations(model: SparseModel) -> Observations:
 
 
 def point_errors(seen: Observations, points: int) -> npt.NDArray[np.float64]:
-    """Mean error of each point's observations (P,), px, as COLMAP states it; NaN where there are none."""
+    """Return mean error of each point's observations (P,), px, as COLMAP states it; NaN where there are none."""
     counts = np.bincount(seen.track, minlength=points)
     with np.errstate(invalid="ignore"):
         return np.bincount(seen.track, seen.errors, minlength=points) / counts
 
 
 def density(places: FloatArray) -> npt.NDArray[np.float64]:
-    """How many of the places (N, 2) in [0, 1) lie in each cell, (ROWS, COLUMNS)."""
+    """Return how many of the places (N, 2) in [0, 1) lie in each cell, (ROWS, COLUMNS)."""
     return np.bincount(_cell(places), minlength=ROWS * COLUMNS).reshape(ROWS, COLUMNS).astype(np.float64)
 
 
 def field(seen: Observations) -> dict[str, Any]:
-    """Mean residual (observation minus projection, px) by place in the image; None in cells with few observations."""
+    """Return mean residual (observation minus projection, px) by place in the image; None in cells with few
+    observations.
+    """
     cells = _cell(seen.place)
     counts = np.bincount(cells, minlength=ROWS * COLUMNS)
     means = [
@@ -79,7 +81,7 @@ def field(seen: Observations) -> dict[str, Any]:
 
 
 def _pattern(dx: npt.NDArray, dy: npt.NDArray, spread: npt.NDArray, counts: npt.NDArray) -> float | None:
-    """Length of the systematic part of the residuals, px: what cell means have beyond the noise of a mean."""
+    """Return length of the systematic part of the residuals, px: what cell means have beyond the noise of a mean."""
     enough = counts >= _LEAST_IN_CELL
     if not enough.any():
         return None
@@ -90,7 +92,7 @@ def _pattern(dx: npt.NDArray, dy: npt.NDArray, spread: npt.NDArray, counts: npt.
 
 
 def histogram(errors: FloatArray, bins: int = 40) -> dict[str, Any]:
-    """Counts of errors in equal steps up to the 99th percentile; what lies beyond is counted apart."""
+    """Return counts of errors in equal steps up to the 99th percentile; what lies beyond is counted apart."""
     if not len(errors):
         return {"edges": [], "counts": [], "beyond": 0}
     top = max(float(np.quantile(errors, 0.99)), 1e-6)
@@ -99,7 +101,7 @@ def histogram(errors: FloatArray, bins: int = 40) -> dict[str, Any]:
 
 
 def by_track_length(seen: Observations, lengths: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Points and mean error of each track length; the last entry is of that length and above."""
+    """Return points and mean error of each track length; the last entry is of that length and above."""
     capped = np.minimum(lengths, _MOST_LENGTH)
     points = np.bincount(capped, minlength=_MOST_LENGTH + 1)
     counts = np.bincount(capped[seen.track], minlength=_MOST_LENGTH + 1)

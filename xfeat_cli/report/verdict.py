@@ -112,7 +112,7 @@ def _gps_grade(figures: dict[str, Any]) -> Grade:
 
 
 def _sizes_of_blocks(data: dict[str, Any]) -> list[int]:
-    """Photographs of each model that no larger model holds; COLMAP's models may repeat one another."""
+    """Return photographs of each model that no larger model holds; COLMAP's models may repeat one another."""
     counts = Counter(image["model"] for image in data["images"] if image["model"] is not None)
     return [counts[number] for number in sorted(counts)]
 
@@ -234,7 +234,7 @@ def _gps_steps(data: dict[str, Any]) -> list[Step]:
 
 
 def _far_from_gps(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """Images that are much farther from their GPS position than the others."""
+    """Return images that are much farther from their GPS position than the others."""
     least = max(_FAR_TIMES * (data["figures"]["gps_median"] or 0), _FAR_METRES)
     placed = [image for image in data["images"] if image["gps_deviation_m"] is not None]
     return [image for image in placed if image["gps_deviation_m"] > least]
@@ -266,7 +266,7 @@ def _camera_steps(data: dict[str, Any]) -> list[Step]:
 
 
 def _more_pairs(data: dict[str, Any]) -> str:
-    """A command that matches more pairs than the run did; "" when it matched all, or nobody knows."""
+    """Return a command that matches more pairs than the run did; "" when it matched all, or nobody knows."""
     kinds = _pair_kinds(data)
     if not kinds or "exhaustive" in kinds:
         return ""
@@ -280,7 +280,7 @@ def _sequential(data: dict[str, Any]) -> str:
 
 
 def _pair_kinds(data: dict[str, Any]) -> list[str]:
-    """Which pairs the run matched, as far as that is known."""
+    """Return which pairs the run matched, as far as that is known."""
     return [*map(str, data["run"].get("options", {}).get("pairing", {}).get("kinds", []))]
 
 

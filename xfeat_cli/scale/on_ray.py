@@ -132,7 +132,7 @@ def _run(
 
 
 def _on(cluster: Cluster, config: ExtractConfig) -> ExtractConfig:
-    """The options with device, precision and backend decided for every worker alike."""
+    """Return the options with device, precision and backend decided for every worker alike."""
     device = resolve_device("cuda" if cluster.gpus else "cpu")
     if config.decoding is Decoding.REFERENCE:
         return replace(config, device=device.type)

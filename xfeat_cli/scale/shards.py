@@ -36,7 +36,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """ "3/16" → part 3 of 16. Raises UsageError."""
+        """Map "3/16" → part 3 of 16. Raises UsageError."""
         written = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         if written is None:
             raise UsageError(f"shard={text}: write I/N, such as 3/16")
@@ -104,7 +104,7 @@ def match_shard(
 
 
 def _piece(kind: str, items: list[str], output: Path, shard: Shard, overwrite: bool) -> tuple[Slice | None, Path]:
-    """The shard's slice, None if it is empty, and the file or folder it concerns."""
+    """Return the shard's slice, None if it is empty, and the file or folder it concerns."""
     folder = PieceFolder(pieces_folder(output))
     slices = cut(items, shard.count)
     folder.claim(kind, items, slices, overwrite=overwrite)

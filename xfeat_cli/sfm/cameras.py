@@ -50,7 +50,7 @@ def check_model(config: CameraConfig) -> None:
 def group_images(
     sizes: Mapping[str, Size], metadata: Mapping[str, Metadata], config: CameraConfig
 ) -> list[CameraGroup]:
-    """The images of each camera: those of one size that EXIF, the folder or the config puts together.
+    """Return the images of each camera: those of one size that EXIF, the folder or the config puts together.
 
     sizes: (width, height) of each stored image. metadata: what each file says.
     """
@@ -71,7 +71,7 @@ def group_images(
 
 
 def make_camera(group: CameraGroup, metadata: Mapping[str, Metadata], images: Path, config: CameraConfig) -> Any:
-    """The pycolmap.Camera of a group, not numbered yet."""
+    """Return the pycolmap.Camera of a group, not numbered yet."""
     engine = pycolmap()
     focal = _focal_px(group, metadata, images)
     width, height = group.size
@@ -99,7 +99,7 @@ def _key(name: str, size: Size, metadata: Metadata, sharing: CameraSharing) -> t
 
 
 def _agree(metadata: list[Metadata]) -> bool:
-    """Whether images without EXIF may be of one camera: most of them were encoded alike, as one program does it.
+    """Return whether images without EXIF may be of one camera: most of them were encoded alike, as one program does it.
 
     Photographs that were gathered from many places are not.
     """
@@ -118,7 +118,7 @@ def _why(key: tuple[Any, ...], count: int) -> str:
 
 
 def _focal_px(group: CameraGroup, metadata: Mapping[str, Metadata], images: Path) -> float | None:
-    """In pixels of the stored image, from the first image that tells it."""
+    """Return the focal length in pixels of the stored image, from the first image that tells it."""
     for name in group.names:
         if (focal := focal_px(metadata[name], images / name, group.size)) is not None:
             return focal
@@ -126,14 +126,16 @@ def _focal_px(group: CameraGroup, metadata: Mapping[str, Metadata], images: Path
 
 
 def focal_px(said: Metadata, path: Path, size: Size) -> float | None:
-    """What a photograph of (width, height) tells of its focal length, pixels of the stored image; None = nothing."""
+    """Return what a photograph of (width, height) tells of its focal length, pixels of the stored image; None =
+    nothing.
+    """
     if said.focal_px is not None and said.size == size:
         return said.focal_px
     return _of_known_sensor(path, size) if said.focal_mm is not None else None
 
 
 def _of_known_sensor(path: Path, size: Size) -> float | None:
-    """What COLMAP, which knows the sensors of many cameras, makes of an image's EXIF."""
+    """Return what COLMAP, which knows the sensors of many cameras, makes of an image's EXIF."""
     try:
         camera = pycolmap().infer_camera_from_image(path)
     except (RuntimeError, ValueError, OSError):

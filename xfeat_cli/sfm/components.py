@@ -23,7 +23,7 @@ LEAST_IMAGES = 3
 
 
 def split(count: int, pairs: IndexArray, matches: IndexArray, inliers: IndexArray) -> list[list[int]]:
-    """The images of each component, largest first; those that surely belong together, and those nearest to them.
+    """Return the images of each component, largest first; those that surely belong together, and those nearest to them.
 
     pairs: (P, 2) below `count`, matches and inliers: (P,). Images without any link are in no component.
     """
@@ -44,7 +44,7 @@ def split(count: int, pairs: IndexArray, matches: IndexArray, inliers: IndexArra
 
 
 def _nearest_core(image: int, core: IndexArray, pairs: IndexArray, inliers: IndexArray) -> int:
-    """The component with which an image shares its best pair; −1 when it has none."""
+    """Return the component with which an image shares its best pair; −1 when it has none."""
     rows = (pairs == image).any(axis=1)
     partners = pairs[rows].sum(axis=1) - image
     known = core[partners] >= 0
@@ -54,7 +54,7 @@ def _nearest_core(image: int, core: IndexArray, pairs: IndexArray, inliers: Inde
 
 
 def _parts(count: int, pairs: IndexArray) -> list[list[int]]:
-    """Connected parts of at least two images, largest first."""
+    """Return connected parts of at least two images, largest first."""
     parent = list(range(count))
 
     def root(image: int) -> int:

@@ -68,7 +68,7 @@ class CameraConfig:
 
 
 def parse_params(params: Any) -> tuple[float, ...]:
-    """Parameters of a camera from numbers, or a string of them with commas between. Raises UsageError."""
+    """Return parameters of a camera from numbers, or a string of them with commas between. Raises UsageError."""
     try:
         numbers = tuple(map(float, params.split(",") if isinstance(params, str) else params))
     except (TypeError, ValueError):

@@ -105,7 +105,7 @@ def _fill(
 def _importable(
     features: KeypointsReader, images: Path, listed: Collection[str] | None, summary: ImportSummary
 ) -> list[str]:
-    """Names that have both features and a file; the others are reported."""
+    """Return names that have both features and a file; the others are reported."""
     stored = set(features.names())
     if listed is None:
         files = {image.name for image in find_images(images)}
@@ -122,7 +122,7 @@ def _importable(
 
 
 def _sizes(features: KeypointsReader, metadata: Mapping[str, Metadata], summary: ImportSummary) -> dict[str, Size]:
-    """(width, height) of each image, by its file or, where that is not read here, by its features."""
+    """Return (width, height) of each image, by its file or, where that is not read here, by its features."""
     sizes = {}
     for name, said in metadata.items():
         try:

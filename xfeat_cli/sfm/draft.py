@@ -35,7 +35,7 @@ class Draft:
                 path.unlink(missing_ok=True)
 
     def notes(self) -> dict[str, Any]:
-        """What `note` wrote into the unfinished database; empty when it is missing or damaged."""
+        """Return what `note` wrote into the unfinished database; empty when it is missing or damaged."""
         return read_notes(self.path)
 
     def note(self, **notes: Any) -> None:
@@ -68,7 +68,7 @@ class Draft:
 
 @contextmanager
 def drafting(database: Path, inputs: Iterable[Path] = (), *, overwrite: bool = False) -> Iterator[Draft]:
-    """Be the one writer of a database. An unfinished one that an earlier run left is there again.
+    """Yield be the one writer of a database. An unfinished one that an earlier run left is there again.
 
     Raises SfmError when the database exists (unless `overwrite`), UsageError when it is an input or not made by xfeat,
     LockedError when another process writes it.
@@ -95,7 +95,7 @@ def check_is_ours(database: Path) -> None:
 
 
 def read_notes(database: Path) -> dict[str, Any]:
-    """What a database says of itself; empty when it is missing, damaged or not ours."""
+    """Return what a database says of itself; empty when it is missing, damaged or not ours."""
     if not database.is_file():
         return {}
     try:
@@ -106,7 +106,7 @@ def read_notes(database: Path) -> dict[str, Any]:
 
 
 def is_sound(database: Path) -> bool:
-    """Whether a finished database still holds what it held when it got its name."""
+    """Return whether a finished database still holds what it held when it got its name."""
     counts = read_notes(database).get("counts")
     try:
         return counts is not None and not is_damaged(database) and _counts(database) == counts
@@ -115,7 +115,7 @@ def is_sound(database: Path) -> bool:
 
 
 def is_damaged(database: Path) -> bool:
-    """Whether SQLite cannot read a database whole."""
+    """Return whether SQLite cannot read a database whole."""
     try:
         with closing(_open(database)) as opened:
             [(verdict,)] = opened.execute("PRAGMA quick_check(1)").fetchall()
@@ -125,7 +125,7 @@ def is_damaged(database: Path) -> bool:
 
 
 def count_rows(database: Path, table: str) -> int | None:
-    """Rows of a table of a database that is being written; None when it cannot be read at the moment."""
+    """Return rows of a table of a database that is being written; None when it cannot be read at the moment."""
     try:
         with closing(_open(database)) as opened:
             return int(opened.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
@@ -134,7 +134,7 @@ def count_rows(database: Path, table: str) -> int | None:
 
 
 def _logs(database: Path) -> list[Path]:
-    """What SQLite writes beside a database."""
+    """Return what SQLite writes beside a database."""
     return [database.with_name(database.name + end) for end in ("-wal", "-shm", "-journal")]
 
 

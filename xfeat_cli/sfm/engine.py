@@ -14,7 +14,7 @@ OLDEST = 4
 
 @cache
 def pycolmap() -> Any:
-    """The module. Raises SfmError when it is missing or older than 4."""
+    """Return the module. Raises SfmError when it is missing or older than 4."""
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         import pycolmap as module
@@ -29,5 +29,5 @@ def pycolmap() -> Any:
 
 
 def version() -> str:
-    """pycolmap's version. Raises SfmError as `pycolmap` does."""
+    """Return pycolmap's version. Raises SfmError as `pycolmap` does."""
     return str(pycolmap().__version__)

@@ -121,7 +121,7 @@ def _write_nerfstudio(model: SparseModel, path: Path, images: Path | None, ply: 
 
 
 def camera_to_world(image: ModelImage) -> npt.NDArray[np.float64]:
-    """(4, 4) of a camera whose axes are OpenGL's: x right, y up, z behind."""
+    """Return (4, 4) of a camera whose axes are OpenGL's: x right, y up, z behind."""
     matrix = np.eye(4)
     matrix[:3, :3] = image.rotation.T @ _FLIPPED
     matrix[:3, 3] = image.centre
@@ -129,7 +129,7 @@ def camera_to_world(image: ModelImage) -> npt.NDArray[np.float64]:
 
 
 def _nerfstudio_camera(camera: ModelCamera) -> dict[str, Any]:
-    """nerfstudio counts pixels from the corner of the image, as COLMAP does."""
+    """Return nerfstudio counts pixels from the corner of the image, as COLMAP does."""
     if camera.model not in _DISTORTIONS:
         raise SfmError(
             f"nerfstudio has no camera model {camera.model} (camera {camera.number}); undistort the images with "
@@ -216,7 +216,9 @@ def _write_rerun(model: SparseModel, path: Path) -> list[Path]:
 
 
 def _pinhole(camera: ModelCamera) -> tuple[float, float, float, float]:
-    """Focal lengths and principal point, pixels, the latter from the image's corner. Raises SfmError if it has none."""
+    """Return focal lengths and principal point, pixels, the latter from the image's corner. Raises SfmError if it has
+    none.
+    """
     parameters = camera.parameters
     try:
         focal_x, focal_y = (parameters.get(name, parameters.get("f")) for name in ("fx", "fy"))

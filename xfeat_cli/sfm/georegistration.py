@@ -98,7 +98,7 @@ def write_registration(folder: Path, registration: GeoRegistration) -> None:
 
 
 def _too_little(targets: Float64Array, accuracy: float) -> str:
-    """Why positions cannot tell where a model lies; empty when they can."""
+    """Return why positions cannot tell where a model lies; empty when they can."""
     spread = np.linalg.svd(targets - targets.mean(axis=0), compute_uv=False) / np.sqrt(len(targets))
     if spread[0] < _LEAST_SPREADS * accuracy:
         return f"the positions spread over {2 * spread[0]:.3g} m, too little for their accuracy of {accuracy:.3g} m"

@@ -121,7 +121,7 @@ def _read(folder: Path) -> Any:
 
 
 def _hub(names: list[str], table: PairTable) -> str:
-    """The photograph of a component with most verified matches."""
+    """Return the photograph of a component with most verified matches."""
     rows = {name: row for row, name in enumerate(table.names)}
     return max(names, key=lambda name: int(table.inliers[(table.images == rows[name]).any(axis=1)].sum()))
 

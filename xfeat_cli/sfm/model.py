@@ -32,7 +32,7 @@ class ModelCamera:
 
     @property
     def spherical(self) -> bool:
-        """Whether it has no focal length and sees all around."""
+        """Return whether it has no focal length and sees all around."""
         return self.focal_px <= 0
 
 
@@ -55,12 +55,12 @@ class ModelImage:
 
     @property
     def centre(self) -> Float64Array:
-        """Projection centre (3,), world frame."""
+        """Return projection centre (3,), world frame."""
         return -self.rotation.T @ self.translation
 
     @property
     def errors(self) -> npt.NDArray[np.float32]:
-        """Length of each residual (N,), pixels."""
+        """Return length of each residual (N,), pixels."""
         return np.linalg.norm(self.residuals, axis=1).astype(np.float32)
 
 
@@ -81,7 +81,7 @@ class SparseModel:
 
 
 def is_model(folder: Path) -> bool:
-    """Whether a folder holds a COLMAP model, binary or text."""
+    """Return whether a folder holds a COLMAP model, binary or text."""
     return any((folder / f"images.{kind}").is_file() for kind in ("bin", "txt"))
 
 
@@ -104,7 +104,9 @@ def read_sparse_model(folder: Path) -> SparseModel:
 
 
 def shared_points(model: SparseModel) -> tuple[IndexArray, IndexArray]:
-    """(P, 2) rows of the images that see common points, the first before the second, and how many points, (P,)."""
+    """Return (P, 2) rows of the images that see common points, the first before the second, and how many
+    points, (P,).
+    """
     count = max(len(model.images), 1)
     image = np.repeat(np.arange(len(model.images)), [len(image.tracks) for image in model.images])
     track = np.concatenate([image.tracks for image in model.images]) if model.images else np.zeros(0, np.int64)
@@ -124,7 +126,7 @@ def shared_points(model: SparseModel) -> tuple[IndexArray, IndexArray]:
 
 
 def model_camera(number: int, camera: Any) -> ModelCamera:
-    """A pycolmap.Camera as plain values."""
+    """Return a pycolmap.Camera as plain values."""
     names = [name.strip() for name in camera.params_info.split(",")]
     values = map(float, camera.params)
     focal = float(camera.mean_focal_length()) if len(camera.focal_length_idxs()) else 0.0

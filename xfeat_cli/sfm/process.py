@@ -115,7 +115,7 @@ def _answer(
 
 
 def _failure(place: Path, doing: str, reason: str, log: str) -> SfmError:
-    """What a user can act on, from the reason that was given and what was printed."""
+    """Return what a user can act on, from the reason that was given and what was printed."""
     told = f"{reason}\n{log}"
     if "disk is full" in told or "No space left" in told or _space(place) < _LITTLE_SPACE:
         return SfmError(f"{place} cannot be written: its disk is full; make room, then run the same command again")
@@ -135,7 +135,7 @@ def _failure(place: Path, doing: str, reason: str, log: str) -> SfmError:
 
 
 def _without_place(line: str) -> str:
-    """A line of COLMAP's log without time, thread and place in its source."""
+    """Return a line of COLMAP's log without time, thread and place in its source."""
     return re.sub(r"^[IWEF]\d{8} [\d:.]+ +\d+ \S+\] ", "", line).strip()
 
 

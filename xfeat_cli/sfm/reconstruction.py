@@ -171,7 +171,7 @@ def _former(models: Path) -> Path:
 
 
 def read_model(folder: Path) -> Any:
-    """The pycolmap.Reconstruction of a model folder. Raises SfmError when there is none or it is damaged."""
+    """Return the pycolmap.Reconstruction of a model folder. Raises SfmError when there is none or it is damaged."""
     if not any((folder / f"images.{kind}").is_file() for kind in ("bin", "txt")):
         raise SfmError(f"{folder} holds no COLMAP model (cameras, images and points3D, as .bin or .txt)")
     check_model_files(folder)
@@ -209,7 +209,9 @@ def _adjust(model: Any, config: MappingConfig) -> None:
 
 
 def _freed_cameras(model: Any, config: MappingConfig) -> set[int]:
-    """The cameras whose principal points are estimated: as the config says, or those that enough images share."""
+    """Return the cameras whose principal points are estimated: as the config says, or those that enough images
+    share.
+    """
     if config.refine_principal_point is not None:
         return set(model.cameras) if config.refine_principal_point else set()
     shared = Counter(model.images[image_id].camera_id for image_id in model.reg_image_ids())
@@ -217,7 +219,7 @@ def _freed_cameras(model: Any, config: MappingConfig) -> set[int]:
 
 
 def _loss_scale(model: Any) -> float:
-    """Pixels from which a residual counts less: half as much again as what points usually show."""
+    """Return pixels from which a residual counts less: half as much again as what points usually show."""
     errors = [point.error for point in model.points3D.values()]
     return max(_LEAST_LOSS_SCALE, 1.5 * float(np.median(errors))) if errors else 1.0
 

@@ -34,7 +34,8 @@ def extract_sift(
     *,
     listen: Listen | None = None,
 ) -> SiftSummary:
-    """SIFT of images (names relative to the folder `images`) into a new database, with COLMAP's defaults, on the CPU.
+    """Return SIFT of images (names relative to the folder `images`) into a new database, with COLMAP's defaults, on the
+    CPU.
 
     Images that COLMAP cannot read are left out. Raises SfmError when it can read none.
     """
@@ -78,6 +79,6 @@ def match_sift(database: Path, pairs: Sequence[Pair], threads: int = -1, *, list
 
 
 def _camera_mode(config: CameraConfig) -> Any:
-    """COLMAP's own way of sharing cameras that is nearest to the config's."""
+    """Return COLMAP's own way of sharing cameras that is nearest to the config's."""
     modes = {CameraSharing.SINGLE: "SINGLE", CameraSharing.PER_FOLDER: "PER_FOLDER", CameraSharing.AUTO: "AUTO"}
     return getattr(pycolmap().CameraMode, modes.get(config.sharing, "PER_IMAGE"))

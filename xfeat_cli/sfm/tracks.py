@@ -32,14 +32,14 @@ class View:
 
 
 def read_views(folder: Path) -> list[View]:
-    """The images of a model folder that have a pose, by name. Raises SfmError as `read_model` does."""
+    """Return the images of a model folder that have a pose, by name. Raises SfmError as `read_model` does."""
     model = read_model(folder)
     images = sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.name)
     return [_view(image, model.cameras[image.camera_id]) for image in images]
 
 
 def read_posed(folder: Path) -> PosedImages:
-    """Where the images of a model folder that have a pose stand, where they look and what they see, by name.
+    """Return where the images of a model folder that have a pose stand, where they look and what they see, by name.
 
     Raises SfmError as `read_model` does.
     """

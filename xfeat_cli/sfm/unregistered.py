@@ -20,7 +20,7 @@ class Unregistered:
 
 
 def explain(table: PairTable, models: Sequence[set[str]]) -> list[Unregistered]:
-    """Each image of a database that the first of the models lacks, by name. models: names of their images."""
+    """Return each image of a database that the first of the models lacks, by name. models: names of their images."""
     missing = [row for row, name in enumerate(table.names) if name not in models[0]]
     return [Unregistered(table.names[row], _reason(row, table, models)) for row in missing]
 

@@ -92,7 +92,7 @@ def write_inliers(database: Path, features: Path, matches: Path, output: Path, *
 
 
 def _provenance(matches: MatchesReader) -> dict[str, str | int | float]:
-    """What the unfiltered matches were made with, and by what they were filtered."""
+    """Return what the unfiltered matches were made with, and by what they were filtered."""
     made_with = {
         key.removeprefix("xfeat_"): value
         for key, value in matches.attributes.items()

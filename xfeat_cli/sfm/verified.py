@@ -51,7 +51,7 @@ class VerifiedPairs:
         self._numbers = {image.name: int(image.image_id) for image in database.read_all_images()}
 
     def table(self) -> PairTable:
-        """Counts of all pairs; no matches are read."""
+        """Return counts of all pairs; no matches are read."""
         names = sorted(self._numbers)
         keypoints = [self._database.num_keypoints_for_image(self._numbers[name]) for name in names]
         matched = dict(zip(*self._database.read_num_matches(), strict=True))
@@ -70,7 +70,7 @@ class VerifiedPairs:
         )
 
     def points(self, name0: str, name1: str) -> PairPoints | None:
-        """The matches of two images, whichever order they are stored in; None when there are none."""
+        """Return the matches of two images, whichever order they are stored in; None when there are none."""
         if name0 not in self._numbers or name1 not in self._numbers:
             return None
         number0, number1 = self._numbers[name0], self._numbers[name1]
@@ -87,7 +87,7 @@ class VerifiedPairs:
         return PairPoints(keypoints0[matches[:, 0]], keypoints1[matches[:, 1]], inlier)
 
     def keypoints(self, name: str) -> FloatArray:
-        """Keypoints (N, 2) of an image, stored-image pixels. Raises KeyError."""
+        """Return keypoints (N, 2) of an image, stored-image pixels. Raises KeyError."""
         return self._keypoints(self._numbers[name])
 
     def _keypoints(self, number: int) -> FloatArray:

@@ -19,7 +19,7 @@ _OBJECT = struct.Struct("<HHIQ")
 
 
 def has_endless_heap(path: Path) -> bool:
-    """Whether a file of at most `LARGEST_CHECKED` bytes would keep HDF5's library for ever. Raises OSError."""
+    """Return whether a file of at most `LARGEST_CHECKED` bytes would keep HDF5's library for ever. Raises OSError."""
     size = path.stat().st_size
     if not 0 < size <= LARGEST_CHECKED:
         return False

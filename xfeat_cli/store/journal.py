@@ -65,7 +65,7 @@ class JournaledFile(io.RawIOBase):
 
     @classmethod
     def create(cls, path: Path) -> JournaledFile:
-        """An empty file in place of any that is there; nothing is committed yet. Raises OSError."""
+        """Return an empty file in place of any that is there; nothing is committed yet. Raises OSError."""
         _write_journal(path, 0, [])
         fd = _open(path, os.O_RDWR | os.O_CREAT)
         _truncate(fd, 0)
@@ -73,7 +73,7 @@ class JournaledFile(io.RawIOBase):
 
     @classmethod
     def open(cls, path: Path) -> JournaledFile:
-        """The file as of its last commit; `size` is 0 where nothing was ever committed.
+        """Return the file as of its last commit; `size` is 0 where nothing was ever committed.
 
         Raises JournalError when the journal is damaged or longer than the file, and OSError.
         """
@@ -83,7 +83,7 @@ class JournaledFile(io.RawIOBase):
 
     @classmethod
     def open_read_only(cls, path: Path) -> JournaledFile:
-        """As `open`, but the journal is applied in memory only and neither file is touched."""
+        """Behave as `open`, but the journal is applied in memory only and neither file is touched."""
         committed, pieces = _read_journal(path)
         fd = _open(path, os.O_RDONLY)
         size = os.fstat(fd).st_size
@@ -94,7 +94,7 @@ class JournaledFile(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """Bytes, uncommitted ones included."""
+        """Return bytes, uncommitted ones included."""
         return self._size
 
     def readable(self) -> bool:
@@ -237,7 +237,7 @@ def recover(path: Path) -> None:
 
 
 def _read_journal(path: Path) -> tuple[int | None, list[tuple[int, bytes]]]:
-    """Committed size and pieces; (None, []) without a journal."""
+    """Return committed size and pieces; (None, []) without a journal."""
     try:
         content = journal_path(path).read_bytes()
     except FileNotFoundError:

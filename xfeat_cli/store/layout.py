@@ -48,13 +48,13 @@ NOT_COMPARED = ("xfeat_version", IMAGES_ATTRIBUTE)
 
 
 def partial_path(path: Path) -> Path:
-    """Where `path`, or what it links to, is written until the job that writes it has finished."""
+    """Return where `path`, or what it links to, is written until the job that writes it has finished."""
     target = Path(os.path.realpath(path))
     return target.with_name(target.name + ".partial")
 
 
 def features_entry(features: Features, *, half: bool = True) -> dict[str, np.ndarray]:
-    """Datasets of an image.
+    """Return datasets of an image.
 
     keypoints (N, 2) float32, descriptors (D, N) float16 (float32 unless `half`), scores (N,) float32,
     image_size (2,) int32 width and height, and scales (N,) float32 when semi-dense.
@@ -69,7 +69,7 @@ def features_entry(features: Features, *, half: bool = True) -> dict[str, np.nda
 
 
 def keypoints_entry(keypoints: np.ndarray, scores: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Datasets of an image without descriptors; as `features_entry`."""
+    """Return datasets of an image without descriptors; as `features_entry`."""
     return {
         "keypoints": np.asarray(keypoints, np.float32),
         "scores": np.asarray(scores, np.float32),
@@ -78,7 +78,7 @@ def keypoints_entry(keypoints: np.ndarray, scores: np.ndarray, image_size: tuple
 
 
 def matches_entry(matches: Matches, count0: int) -> dict[str, np.ndarray]:
-    """Datasets of a pair: matches0 (count0,) int32, −1 = unmatched, and matching_scores0 (count0,) float16.
+    """Return datasets of a pair: matches0 (count0,) int32, −1 = unmatched, and matching_scores0 (count0,) float16.
 
     count0: number of keypoints of image 0.
     """
@@ -90,7 +90,7 @@ def matches_entry(matches: Matches, count0: int) -> dict[str, np.ndarray]:
 
 
 def point_matches_entry(matches: PointMatches) -> dict[str, np.ndarray]:
-    """Datasets of a semi-dense pair: keypoints0, keypoints1 (M, 2) float32 pixels and scores (M,) float32."""
+    """Return datasets of a semi-dense pair: keypoints0, keypoints1 (M, 2) float32 pixels and scores (M,) float32."""
     return {
         "keypoints0": np.asarray(matches.points0, np.float32),
         "keypoints1": np.asarray(matches.points1, np.float32),
@@ -99,8 +99,9 @@ def point_matches_entry(matches: PointMatches) -> dict[str, np.ndarray]:
 
 
 def links_entry(links: Links) -> dict[str, np.ndarray]:
-    """Datasets of a registered pair: indices (M, 2) int32, affines (M, 4) float16, shifts (M, 2) and information (M, 3)
-    float32."""
+    """Return datasets of a registered pair: indices (M, 2) int32, affines (M, 4) float16, shifts (M, 2) and information
+    (M, 3) float32.
+    """
     return {
         "indices": np.asarray(links.indices, np.int32),
         "affines": links.affines.reshape(-1, 4).astype(np.float16),
@@ -110,12 +111,12 @@ def links_entry(links: Links) -> dict[str, np.ndarray]:
 
 
 def entries(h5: h5py.File) -> dict[str, tuple[str, ...]]:
-    """Every group that directly holds datasets, with their names; as `groups`."""
+    """Return every group that directly holds datasets, with their names; as `groups`."""
     return {group: keys for group, keys in groups(h5).items() if keys}
 
 
 def guess_kind(found: Mapping[str, Iterable[str]]) -> str:
-    """Kind of a file that does not say: what most of its entries hold, or "unknown content"."""
+    """Return kind of a file that does not say: what most of its entries hold, or "unknown content"."""
     for kind in (SEMI_DENSE_FEATURES, FEATURES, SEMI_DENSE_MATCHES, MATCHES, KEYPOINTS):
         complete = sum({*REQUIRED_DATASETS[kind]}.issubset(keys) for keys in found.values())
         if 2 * complete > len(found):

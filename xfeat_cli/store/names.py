@@ -30,14 +30,15 @@ class ResolvedPairs:
 
 
 def colliding_names(names: Iterable[str]) -> list[list[str]]:
-    """The names that collide with others, together with those."""
+    """Return the names that collide with others, together with those."""
     return [owners for owners in _owners(names).values() if len(owners) > 1]
 
 
 def colliding_pairs(pairs: Collection[Pair], *, ordered: bool = False) -> dict[Pair, str]:
-    """The pairs that would share an entry with another pair, each with a line for the user; in either order of their
-    images, unless the pairs are ordered. None of them can be stored: a reader that asks for the one would get the
-    matches of the other."""
+    """Return the pairs that would share an entry with another pair, each with a line for the user; in either order of
+    their images, unless the pairs are ordered. None of them can be stored: a reader that asks for the one would get the
+    matches of the other.
+    """
     names = dict.fromkeys(name for pair in pairs for name in pair)
     suspects = {name for owners in colliding_names(names) for name in owners}
     sharers: dict[Collection[str], list[Pair]] = {}

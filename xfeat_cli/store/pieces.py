@@ -34,7 +34,7 @@ class Slice:
 
 
 def pieces_folder(output: Path) -> Path:
-    """Where the pieces of a file lie until they are merged."""
+    """Return where the pieces of a file lie until they are merged."""
     return output.with_name(output.name + ".pieces")
 
 
@@ -90,7 +90,7 @@ class PieceFolder:
             raise StoreError(f"{self.folder} cannot be written ({error.strerror or error})") from None
 
     def pieces(self) -> tuple[list[Path], list[str]]:
-        """The finished pieces in the order of their items, and the file names of those that are missing."""
+        """Return the finished pieces in the order of their items, and the file names of those that are missing."""
         manifest = self._read()
         if manifest is None:
             raise StoreError(f"{self.folder} holds no {MANIFEST}; it is made by the first shard that runs")
@@ -121,7 +121,7 @@ def _digest(items: Sequence[str]) -> str:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name stays within the folder."""
+    """Return whether a name stays within the folder."""
     return bool(name) and not name.startswith(".") and not any(c in name for c in "/\\\0")
 
 

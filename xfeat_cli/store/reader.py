@@ -69,8 +69,9 @@ def open_hdf5(path: Path, *, superseded: bool = False) -> h5py.File:
 
 
 def begun_with(path: Path) -> dict[str, Any]:
-    """Root attributes of the file that a job would go on with, unfinished or finished; none where there is no such file
-    or it cannot be read."""
+    """Return root attributes of the file that a job would go on with, unfinished or finished; none where there is no
+    such file or it cannot be read.
+    """
     begun = next((file for file in (partial_path(path), Path(path)) if file.exists()), None)
     if begun is None:
         return {}
@@ -82,7 +83,7 @@ def begun_with(path: Path) -> dict[str, Any]:
 
 
 def is_superseded(path: Path) -> bool:
-    """Whether making a finished file anew is under way, or was interrupted."""
+    """Return whether making a finished file anew is under way, or was interrupted."""
     return path.exists() and partial_path(path).exists()
 
 
@@ -93,7 +94,7 @@ def _why_missing(path: Path) -> str:
 
 
 def row_count(h5: h5py.File, name: str, key: str) -> int:
-    """Length of a dataset's first axis, without reading its data. Raises StoreError when it has none."""
+    """Return length of a dataset's first axis, without reading its data. Raises StoreError when it has none."""
     try:
         shape = h5py.h5d.open(h5.id, f"{name}/{key}".encode("utf-8", "surrogateescape")).shape
         return int(shape[0])
@@ -102,7 +103,7 @@ def row_count(h5: h5py.File, name: str, key: str) -> int:
 
 
 def describe_datasets(h5: h5py.File, name: str, keys: Iterable[str]) -> dict[str, str]:
-    """dtype and shape of an entry's datasets, for people: "float32 (4096, 2)"."""
+    """Return dtype and shape of an entry's datasets, for people: "float32 (4096, 2)"."""
     described = {}
     for key in keys:
         try:
@@ -114,7 +115,7 @@ def describe_datasets(h5: h5py.File, name: str, keys: Iterable[str]) -> dict[str
 
 
 def match_count(h5: h5py.File, name: str) -> int:
-    """Number of matches of an entry that holds matches0. Raises StoreError when it cannot be read."""
+    """Return number of matches of an entry that holds matches0. Raises StoreError when it cannot be read."""
     try:
         indices = values.read_values(h5[name]["matches0"], "iu", (None,), 0)
         return int(np.count_nonzero(values.checked_indices(indices) >= 0))
@@ -157,24 +158,24 @@ class _Reader:
         self._h5.close()
 
     def names(self) -> list[str]:
-        """Names of the complete entries, sorted."""
+        """Return names of the complete entries, sorted."""
         return sorted(self._entries)
 
     def entry_attributes(self, name: str) -> dict[str, Any]:
-        """Attributes of an entry as Python values. Raises KeyError when there is no such entry."""
+        """Return attributes of an entry as Python values. Raises KeyError when there is no such entry."""
         if name not in self._entries:
             raise KeyError(name)
         return values.python_attributes(self._h5[name])
 
     def dtype(self, name: str, key: str) -> np.dtype | None:
-        """Type of a dataset as it is stored; None where that cannot be read."""
+        """Return type of a dataset as it is stored; None where that cannot be read."""
         try:
             return self._dataset(name, key).dtype
         except (StoreError, *values.HDF5_ERRORS):
             return None
 
     def number(self, attribute: str, default: float, low: float, high: float) -> float:
-        """A number that the root states, or `default`. Raises StoreError unless it lies in [low, high]."""
+        """Return a number that the root states, or `default`. Raises StoreError unless it lies in [low, high]."""
         stated = self.attributes.get(attribute, default)
         if isinstance(stated, int | float) and low <= stated <= high:
             return float(stated)
@@ -185,7 +186,7 @@ class _Reader:
     def _array(
         self, name: str, key: str, kinds: str, *shape: int | None, most: float = values.MAX_NUMBER
     ) -> np.ndarray:
-        """A dataset as of `values.read_values`."""
+        """Return a dataset as of `values.read_values`."""
         with self._naming(name, key):
             return values.read_values(self._dataset(name, key), kinds, shape, most)
 
@@ -201,7 +202,7 @@ class _Reader:
 
     @contextmanager
     def _naming(self, name: str, key: str) -> Iterator[None]:
-        """Errors in the block come to say what they are about."""
+        """Yield errors in the block come to say what they are about."""
         try:
             yield
         except StoreError as error:
@@ -225,7 +226,7 @@ class EntriesReader(_Reader):
         return self
 
     def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Attribute], dict[str, dict[str, Attribute]]]:
-        """Datasets of an entry, its attributes, and those of its datasets. Raises KeyError, StoreError."""
+        """Return datasets of an entry, its attributes, and those of its datasets. Raises KeyError, StoreError."""
         datasets, described = {}, {}
         for key in self._entries[name]:
             with self._naming(name, key):
@@ -244,20 +245,22 @@ class _ImagesReader(_Reader):
         return name in self._entries
 
     def count(self, name: str) -> int:
-        """Number of keypoints of an image, without reading them. Raises KeyError, StoreError."""
+        """Return number of keypoints of an image, without reading them. Raises KeyError, StoreError."""
         if name not in self._entries:
             raise KeyError(name)
         return row_count(self._h5, name, "keypoints")
 
     def image_size(self, name: str) -> tuple[int, int]:
-        """(width, height) of the stored image, (0, 0) where the file does not say. Raises KeyError, StoreError."""
+        """Return (width, height) of the stored image, (0, 0) where the file does not say. Raises KeyError,
+        StoreError.
+        """
         if "image_size" not in self._entries[name]:
             return 0, 0
         with self._naming(name, "image_size"):
             return values.checked_size(values.read_values(self._dataset(name, "image_size"), "iuf", (2,), np.inf))
 
     def _keypoints(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-        """Keypoints, scores and image size."""
+        """Return keypoints, scores and image size."""
         keys = self._entries[name]
         keypoints = self._points(name, "keypoints", None)
         n = len(keypoints)
@@ -280,7 +283,7 @@ class FeaturesReader(_ImagesReader):
         return self
 
     def load(self, name: str) -> Features:
-        """Features of an image. keypoints float32; descriptors (N, D) float16 or float32 as stored.
+        """Return features of an image. keypoints float32; descriptors (N, D) float16 or float32 as stored.
 
         Scores that are not stored are 1; an image size that is not stored is (0, 0); an orientation that is not stored,
         or is none, is 1.
@@ -300,7 +303,7 @@ class FeaturesReader(_ImagesReader):
         )
 
     def descriptor_shape(self, name: str) -> tuple[int, int]:
-        """(D, N) of an image's descriptors, without reading them. Raises KeyError, StoreError."""
+        """Return (D, N) of an image's descriptors, without reading them. Raises KeyError, StoreError."""
         with self._naming(name, "descriptors"):
             shape = self._dataset(name, "descriptors").shape
             if shape is None or len(shape) != 2:
@@ -325,20 +328,21 @@ class KeypointsReader(_ImagesReader):
         return self
 
     def load(self, name: str) -> Features:
-        """As `FeaturesReader.load`, with descriptors (N, 0) and no scales."""
+        """Behave as `FeaturesReader.load`, with descriptors (N, 0) and no scales."""
         keypoints, scores, size = self._keypoints(name)
         return Features(keypoints, scores, np.zeros((len(keypoints), 0), np.float32), size)
 
     def uncertainty(self, name: str) -> float | None:
-        """How far a keypoint of an image may be off, px; None where the file does not say. Raises KeyError."""
+        """Return how far a keypoint of an image may be off, px; None where the file does not say. Raises KeyError."""
         if name not in self._entries:
             raise KeyError(name)
         stated = values.python_attributes(self._h5[name]["keypoints"]).get("uncertainty")
         return float(stated) if isinstance(stated, int | float) else None
 
     def uncertainties(self, name: str) -> FloatArray | None:
-        """Standard deviation of each keypoint of an image, per axis, (N,) px; None where the file holds none, as before
-        refinement. Raises KeyError, StoreError."""
+        """Return standard deviation of each keypoint of an image, per axis, (N,) px; None where the file holds none, as
+        before refinement. Raises KeyError, StoreError.
+        """
         if "uncertainty" not in self._entries[name]:
             return None
         return self._array(name, "uncertainty", "f", self.count(name))
@@ -362,7 +366,7 @@ class MatchesReader(_Reader):
         return pair_name(*pair) in self._entries or pair_name(*pair[::-1]) in self._entries
 
     def load(self, name0: str, name1: str) -> Matches | PointMatches:
-        """Matches from image 0 to image 1, whichever order they are stored in.
+        """Return matches from image 0 to image 1, whichever order they are stored in.
 
         Raises KeyError when there is no such pair, StoreError when its entry is damaged.
         """
@@ -379,8 +383,9 @@ class MatchesReader(_Reader):
         return PointMatches(points1, points0, scores) if flip else PointMatches(points0, points1, scores)
 
     def sigmas(self, name0: str, name1: str) -> FloatArray | None:
-        """Standard deviation of the distance of each match, as `load` orders them, from its epipolar lines, (M,) px;
-        None where the file holds none, as before refinement. Raises KeyError, StoreError."""
+        """Return standard deviation of the distance of each match, as `load` orders them, from its epipolar lines, (M,)
+        px; None where the file holds none, as before refinement. Raises KeyError, StoreError.
+        """
         name, flip = pair_name(name0, name1), False
         if name not in self._entries:
             name, flip = pair_name(name1, name0), True
@@ -396,7 +401,9 @@ class MatchesReader(_Reader):
             return values.checked_indices(values.read_values(self._dataset(name, "matches0"), "iu", (None,), 0))
 
     def largest(self, entry: str) -> int:
-        """Largest index that an entry's matches0 holds or could be asked to, its own length included; 0 if damaged."""
+        """Return largest index that an entry's matches0 holds or could be asked to, its own length included; 0 if
+        damaged.
+        """
         try:
             indices = values.read_values(self._dataset(entry, "matches0"), "iu", (None,), 0)
         except StoreError:
@@ -404,7 +411,7 @@ class MatchesReader(_Reader):
         return max(int(indices.max(initial=0)), len(indices) - 1)
 
     def row_count(self, name0: str, name1: str) -> int:
-        """Number of semi-dense matches of a pair, without reading them. Raises KeyError, StoreError."""
+        """Return number of semi-dense matches of a pair, without reading them. Raises KeyError, StoreError."""
         name = next(n for n in (pair_name(name0, name1), pair_name(name1, name0)) if n in self._entries)
         return row_count(self._h5, name, "keypoints0")
 
@@ -433,7 +440,7 @@ class LinksReader(_Reader):
         return entry in self._entries
 
     def load(self, entry: str) -> Links:
-        """Links of a pair, in the order of the images in the entry's name. Raises KeyError, StoreError."""
+        """Return links of a pair, in the order of the images in the entry's name. Raises KeyError, StoreError."""
         if entry not in self._entries:
             raise KeyError(entry)
         indices = self._array(entry, "indices", "i", None, 2)

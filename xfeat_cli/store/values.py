@@ -37,7 +37,7 @@ _LEAST_LINK_BYTES = 8
 
 
 def read_values(dataset: h5py.Dataset, kinds: str, shape: tuple[int | None, ...], most: float) -> np.ndarray:
-    """A dataset's values. Raises StoreError, which says what is wrong with it.
+    """Return a dataset's values. Raises StoreError, which says what is wrong with it.
 
     kinds: what its dtype may be, of "fiu". shape: None = any length. most: the largest value that a float may have.
     """
@@ -61,7 +61,7 @@ def read_values(dataset: h5py.Dataset, kinds: str, shape: tuple[int | None, ...]
 
 
 def check_dataset(dataset: h5py.Dataset) -> str | None:
-    """What forbids reading a dataset of an untrusted file, or None."""
+    """Return what forbids reading a dataset of an untrusted file, or None."""
     if dataset.shape is None:
         return "is empty"
     if dataset.external or dataset.is_virtual:
@@ -85,7 +85,7 @@ def check_dataset(dataset: h5py.Dataset) -> str | None:
 
 
 def checked_indices(indices: np.ndarray) -> np.ndarray:
-    """matches0 (N0,) of any integer type → int32, every negative number −1 = unmatched.
+    """Map matches0 (N0,) of any integer type → int32, every negative number −1 = unmatched.
 
     Raises StoreError for an index that no image has, and for a keypoint of image 1 that is matched twice.
     """
@@ -98,7 +98,7 @@ def checked_indices(indices: np.ndarray) -> np.ndarray:
 
 
 def checked_size(size: np.ndarray) -> tuple[int, int]:
-    """image_size (2,) of any type → (width, height). Raises StoreError."""
+    """Map image_size (2,) of any type → (width, height). Raises StoreError."""
     values = [float(side) for side in size]
     if not all(math.isfinite(side) and 0 <= side <= MAX_COORDINATE and side == int(side) for side in values):
         raise StoreError(f"is {values}, which no image has")
@@ -106,7 +106,7 @@ def checked_size(size: np.ndarray) -> tuple[int, int]:
 
 
 def _is_within(values: np.ndarray, most: float) -> bool:
-    """Whether all are finite and at most `most`, which NaN is not."""
+    """Return whether all are finite and at most `most`, which NaN is not."""
     if not values.size:
         return True
     with np.errstate(invalid="ignore", over="ignore"):
@@ -114,7 +114,8 @@ def _is_within(values: np.ndarray, most: float) -> bool:
 
 
 def groups(h5: h5py.File) -> dict[str, tuple[str, ...]]:
-    """Every group but the root, with the names of the datasets it directly holds; "" stands for the root if it has any.
+    """Return every group but the root, with the names of the datasets it directly holds; "" stands for the root if it
+    has any.
 
     Only what the file itself holds: soft and external links are not followed. A group that was met before, or lies
     deeper than any image's name, ends the walk there, so that damage cannot make it endless. Raises `HDF5_ERRORS`.
@@ -142,7 +143,9 @@ def groups(h5: h5py.File) -> dict[str, tuple[str, ...]]:
 
 
 def _hard_links(group: Any, names_left: list[int]) -> Iterator[tuple[str, int, Any]]:
-    """Names of a group's members, with the kind and the address of each. names_left: how many the file can have."""
+    """Yield names of a group's members, with the kind and the address of each. names_left: how many the file
+    can have.
+    """
     names: list[bytes] = []
 
     def collect(name: bytes, info: Any) -> bool | None:
@@ -160,7 +163,7 @@ def _hard_links(group: Any, names_left: list[int]) -> Iterator[tuple[str, int, A
 
 
 def python_attributes(item: h5py.HLObject) -> dict[str, Any]:
-    """Attributes as str, int, float, or nested lists of them; of any other type, a str that says so."""
+    """Return attributes as str, int, float, or nested lists of them; of any other type, a str that says so."""
     found = {}
     for number in range(h5py.h5a.get_num_attrs(item.id)):
         attribute = h5py.h5a.open(item.id, index=number)

@@ -160,20 +160,20 @@ class Store:
         self.close()
 
     def names(self) -> set[str]:
-        """Names of all entries; each is complete."""
+        """Return names of all entries; each is complete."""
         return set(self._names)
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
 
     def attributes(self, name: str) -> dict[str, Any]:
-        """Attributes of an entry as Python values. Raises KeyError when there is no such entry."""
+        """Return attributes of an entry as Python values. Raises KeyError when there is no such entry."""
         if name not in self._names:
             raise KeyError(name)
         return python_attributes(self._h5[name])
 
     def remembered(self, key: str) -> Any:
-        """What the file remembers beside its provenance; None where it does not say."""
+        """Return what the file remembers beside its provenance; None where it does not say."""
         return python_attributes(self._h5).get(f"xfeat_{key}")
 
     def remember(self, key: str, value: Attribute) -> None:
@@ -280,7 +280,7 @@ class Store:
 
 
 def _set_attributes(item: Any, values: Mapping[str, Attribute]) -> None:
-    """As `attrs.update` of a new group or dataset, which would ask HDF5 much more, twice as long in all."""
+    """Behave as `attrs.update` of a new group or dataset, which would ask HDF5 much more, twice as long in all."""
     for key, value in values.items():
         array = np.array(value, _TEXT if isinstance(value, str) else None)
         h5py.h5a.create(item, key.encode(), _type(array.dtype), _SCALAR).write(array)
@@ -291,7 +291,7 @@ def _type(dtype: np.dtype) -> Any:
 
 
 def _target(path: Path) -> Path:
-    """Where the data of an output is, or will be: a symbolic link is written through."""
+    """Return where the data of an output is, or will be: a symbolic link is written through."""
     return Path(os.path.realpath(path))
 
 
@@ -325,7 +325,7 @@ def _remove_unfinished(path: Path) -> None:
 
 
 def _unfinished(path: Path) -> JournaledFile | None:
-    """The file that an earlier job left, as of its last commit; None where it never committed anything."""
+    """Return the file that an earlier job left, as of its last commit; None where it never committed anything."""
     partial = partial_path(path)
     if not partial.exists():
         return None
@@ -337,7 +337,7 @@ def _unfinished(path: Path) -> JournaledFile | None:
 
 
 def _finished(path: Path, root: Mapping[str, Attribute]) -> JournaledFile | None:
-    """The finished file, moved to where it can be extended; None where there is none. Raises ProvenanceError."""
+    """Return the finished file, moved to where it can be extended; None where there is none. Raises ProvenanceError."""
     if not path.exists() or not path.stat().st_size:
         return None
     with open_hdf5(path, superseded=True) as h5:

@@ -44,14 +44,14 @@ EVALUATED = Strength(rotation_deg=30.0, scale=1.6, shift=0.1, perspective=0.3, s
 
 
 def uniform(generator: Generator, *shape: int, low: float = -1.0, high: float = 1.0) -> Tensor:
-    """Uniform numbers on the generator's device."""
+    """Return uniform numbers on the generator's device."""
     return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
 
 
 def random_views(
     generator: Generator, count: int, view: tuple[int, int], canvas: tuple[int, int], strength: Strength
 ) -> tuple[Tensor, Tensor]:
-    """Homographies (B, 3, 3) of both views of each pair; view and canvas are (height, width)."""
+    """Return homographies (B, 3, 3) of both views of each pair; view and canvas are (height, width)."""
     share = uniform(generator, count, low=0.0, high=1.0).sqrt()
     turn = math.radians(strength.rotation_deg) * share * uniform(generator, count)
     ratio = math.log(strength.scale) * share * uniform(generator, count)
@@ -83,7 +83,9 @@ def _homography(
     view: tuple[int, int],
     canvas: tuple[int, int],
 ) -> Tensor:
-    """View pixels → canvas pixels; turned, scaled and tilted about the view's centre, then shifted on the canvas."""
+    """Map view pixels → canvas pixels; turned, scaled and tilted about the view's centre, then shifted on the
+    canvas.
+    """
     zero, one = torch.zeros_like(angle), torch.ones_like(angle)
 
     def matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -109,7 +111,7 @@ def _translation(x: Tensor, y: Tensor) -> Tensor:
 
 
 def nearby(generator: Generator, homography: Tensor, canvas: tuple[int, int]) -> Tensor:
-    """Homographies like the given ones, but moved on the canvas: how a layer at another depth is seen."""
+    """Return homographies like the given ones, but moved on the canvas: how a layer at another depth is seen."""
     count = len(homography)
     angle, log_scale = 0.12 * uniform(generator, count), 0.2 * uniform(generator, count)
     shift = 0.12 * min(canvas) * uniform(generator, count, 2)
@@ -119,13 +121,13 @@ def nearby(generator: Generator, homography: Tensor, canvas: tuple[int, int]) ->
 
 
 def pixels(size: tuple[int, int], device: torch.device) -> Tensor:
-    """(H, W, 2) coordinates of an image's pixels."""
+    """Return (H, W, 2) coordinates of an image's pixels."""
     y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     return torch.stack([x, y], -1).float().to(device)
 
 
 def apply(homography: Tensor, points: Tensor) -> Tensor:
-    """(B, 3, 3) applied to points (B, H, W, 2) or (H, W, 2): (B, H, W, 2)."""
+    """Return (B, 3, 3) applied to points (B, H, W, 2) or (H, W, 2): (B, H, W, 2)."""
     x, y = (axis.contiguous() for axis in points.unbind(-1))
     rows = [[entry[:, None, None] for entry in row.unbind(-1)] for row in homography.unbind(-2)]
     across, down, depth = (a * x + b * y + c for a, b, c in rows)
@@ -134,7 +136,7 @@ def apply(homography: Tensor, points: Tensor) -> Tensor:
 
 
 def smooth_field(generator: Generator, count: int, size: tuple[int, int], largest: float, often: float) -> Tensor:
-    """(B, H, W, 2) displacements that vary smoothly, zero for some of the batch."""
+    """Return (B, H, W, 2) displacements that vary smoothly, zero for some of the batch."""
     cells = int(torch.randint(3, 7, (1,), generator=generator, device=generator.device))
     knots = uniform(generator, count, 2, cells, cells)
     amplitude = largest * uniform(generator, count, low=0.1, high=1.0)
@@ -144,7 +146,7 @@ def smooth_field(generator: Generator, count: int, size: tuple[int, int], larges
 
 
 def random_blobs(generator: Generator, count: int, canvas: tuple[int, int], often: float) -> Tensor:
-    """A star-shaped spot on some of the canvases: (B, 1, h, w), 1 inside, 0 outside; read it with `on`."""
+    """Return a star-shaped spot on some of the canvases: (B, 1, h, w), 1 inside, 0 outside; read it with `on`."""
     coarse = (canvas[0] // _BLOB_STEP, canvas[1] // _BLOB_STEP)
     centre = torch.tensor(coarse[::-1], device=generator.device) * uniform(generator, count, 2, low=0.25, high=0.75)
     size = min(coarse) * uniform(generator, count, 1, low=0.1, high=0.3)
@@ -160,11 +162,11 @@ def random_blobs(generator: Generator, count: int, canvas: tuple[int, int], ofte
 
 
 def to_grid(points: Tensor, size: tuple[int, int]) -> Tensor:
-    """Points (..., 2) of a map (height, width) as grid_sample wants them with align_corners=False."""
+    """Return points (..., 2) of a map (height, width) as grid_sample wants them with align_corners=False."""
     height, width = size
     return torch.stack([pixel_to_grid(points[..., 0], width), pixel_to_grid(points[..., 1], height)], -1)
 
 
 def on(blobs: Tensor, points: Tensor, canvas: tuple[int, int]) -> Tensor:
-    """Whether points (B, H, W, 2) of a canvas (height, width) lie in its spot: (B, H, W)."""
+    """Return whether points (B, H, W, 2) of a canvas (height, width) lie in its spot: (B, H, W)."""
     return F.grid_sample(blobs, to_grid(points, canvas), padding_mode="zeros", align_corners=False)[:, 0] > 0.5

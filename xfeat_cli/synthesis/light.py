@@ -37,7 +37,7 @@ EVALUATED = Light(inverted=0.0)
 
 
 def change(generator: Generator, images: Tensor, light: Light) -> Tensor:
-    """Images under other light: shading, shadows, tone, blur, noise, JPEG, in the order a camera has them."""
+    """Return images under other light: shading, shadows, tone, blur, noise, JPEG, in the order a camera has them."""
     count = len(images)
     share = uniform(generator, count, 1, 1, 1, low=0.0, high=1.0)
     images = images * _shading(generator, images, light, share)
@@ -58,7 +58,7 @@ def _sometimes(generator: Generator, count: int, often: float) -> Tensor:
 
 
 def _shading(generator: Generator, images: Tensor, light: Light, share: Tensor) -> Tensor:
-    """Factors around 1: a smooth field, and a shadow or a lit place with a more or less sharp edge."""
+    """Return factors around 1: a smooth field, and a shadow or a lit place with a more or less sharp edge."""
     count, _, height, width = images.shape
     smooth = F.interpolate(uniform(generator, count, 1, 4, 4), (height, width), mode="bicubic", align_corners=True)
     factor = 1 + light.shading * share * smooth
@@ -71,7 +71,7 @@ def _shading(generator: Generator, images: Tensor, light: Light, share: Tensor) 
 
 
 def _tone(generator: Generator, images: Tensor, light: Light, share: Tensor) -> Tensor:
-    """Gamma, contrast about a random level, exposure; for a few images a curve that turns bright into dark."""
+    """Return gamma, contrast about a random level, exposure; for a few images a curve that turns bright into dark."""
     count = len(images)
     images = images.clamp(1e-4, 1) ** (light.tone * share * uniform(generator, count, 1, 1, 1)).exp()
     folded = uniform(generator, count, 1, 1, 1, low=0.0, high=1.0) < light.inverted
@@ -83,7 +83,7 @@ def _tone(generator: Generator, images: Tensor, light: Light, share: Tensor) -> 
 
 
 def _noise(generator: Generator, images: Tensor) -> Tensor:
-    """Unit noise, stronger where it is bright, as photons have it; half of it coarser than a pixel."""
+    """Return unit noise, stronger where it is bright, as photons have it; half of it coarser than a pixel."""
     noise = torch.randn(images.shape, generator=generator, device=generator.device)
     coarse = F.avg_pool2d(noise, 3, 1, 1) * 3
     grain = uniform(generator, len(images), 1, 1, 1, low=0.0, high=0.7)
@@ -91,7 +91,9 @@ def _noise(generator: Generator, images: Tensor) -> Tensor:
 
 
 def _blur(generator: Generator, images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur with sigma (B, 1, 1, 1) px along x, and up to twice less or more along y, as motion has it."""
+    """Return Gaussian blur with sigma (B, 1, 1, 1) px along x, and up to twice less or more along y, as motion
+    has it.
+    """
     count = len(images)
     reach = 5
     offset = torch.arange(-reach, reach + 1, device=images.device).float()
@@ -119,7 +121,7 @@ _LUMINANCE = (
 
 
 def compress(images: Tensor, quality: Tensor) -> Tensor:
-    """What JPEG of a quality (B,) in [1, 100] leaves of gray images whose sides are multiples of 8."""
+    """Return what JPEG of a quality (B,) in [1, 100] leaves of gray images whose sides are multiples of 8."""
     count, _, height, width = images.shape
     index = torch.arange(8, device=images.device)
     cosine = torch.cos((2 * index[None] + 1) * index[:, None] * math.pi / 16) / 2

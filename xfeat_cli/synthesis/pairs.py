@@ -47,7 +47,7 @@ class Crops:
 def make_crops(
     generator: Generator, canvases: Tensor, view: tuple[int, int], strength: Strength, light: Light
 ) -> Crops:
-    """A view of (height, width) of each canvas (B, 1, h, w) in [0, 1]."""
+    """Return a view of (height, width) of each canvas (B, 1, h, w) in [0, 1]."""
     canvas = (canvases.shape[2], canvases.shape[3])
     back, _ = geometry.random_views(generator, len(canvases), view, canvas, strength)
     seen = geometry.apply(back, geometry.pixels(view, canvases.device))
@@ -58,7 +58,7 @@ def make_crops(
 def make_pairs(
     generator: Generator, canvases: Tensor, view: tuple[int, int], strength: Strength, light: Light
 ) -> Pairs:
-    """Pairs of views of (height, width) from canvases (B, 1, h, w) in [0, 1], all on the generator's device."""
+    """Return pairs of views of (height, width) from canvases (B, 1, h, w) in [0, 1], all on the generator's device."""
     count, _, *canvas_sides = canvases.shape
     canvas = (canvas_sides[0], canvas_sides[1])
     device = canvases.device
@@ -96,7 +96,7 @@ def _inside(points: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _pyramid(canvases: Tensor) -> Tensor:
-    """The canvas at all of _LEVELS, one below the other: (B, 1, Σh, w)."""
+    """Return the canvas at all of _LEVELS, one below the other: (B, 1, Σh, w)."""
     height, width = canvases.shape[-2:]
     levels = [canvases]
     for scale in _LEVELS[1:]:
@@ -106,7 +106,7 @@ def _pyramid(canvases: Tensor) -> Tensor:
 
 
 def _level(homographies: Tensor, view: tuple[int, int]) -> Tensor:
-    """Which level suits each view (B,): by the area of the canvas that the middle of the view covers."""
+    """Return which level suits each view (B,): by the area of the canvas that the middle of the view covers."""
     middle = torch.tensor([view[1] / 2, view[0] / 2], device=homographies.device)
     corners = middle + torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]], device=homographies.device)
     origin, x, y = geometry.apply(homographies, corners[None]).unbind(-2)
@@ -116,7 +116,7 @@ def _level(homographies: Tensor, view: tuple[int, int]) -> Tensor:
 
 
 def _sample(pyramid: Tensor, canvas: tuple[int, int], points: Tensor, level: Tensor) -> Tensor:
-    """Bilinear values at canvas points (B, H, W, 2) from each image's level, edges clamped: (B, 1, H, W)."""
+    """Return bilinear values at canvas points (B, H, W, 2) from each image's level, edges clamped: (B, 1, H, W)."""
     heights = [round(canvas[0] * scale) for scale in _LEVELS]
     widths = [round(canvas[1] * scale) for scale in _LEVELS]
     top = torch.tensor([sum(heights[:i]) for i in range(len(heights))], device=points.device)[level][:, None, None]

@@ -31,7 +31,7 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The folder's checkpoint, None if there is none. Raises TrainingError if it is damaged."""
+    """Return the folder's checkpoint, None if there is none. Raises TrainingError if it is damaged."""
     path = folder / FILE
     if not path.exists():
         return None

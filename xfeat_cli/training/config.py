@@ -162,14 +162,14 @@ class TrainConfig:
 
     @property
     def taught_by(self) -> tuple[str, ...]:
-        """Names or files of the teachers."""
+        """Return names or files of the teachers."""
         if self.teachers is not None:
             return self.teachers
         return () if self.init is None else (self.init,)
 
     @property
     def needs_pairs(self) -> bool:
-        """Whether a loss that counts learns from pairs; else single crops do."""
+        """Return whether a loss that counts learns from pairs; else single crops do."""
         learned = {
             Part.NETWORK: ("descriptor", "reliability"),
             Part.KEYPOINTS: ("localisation",),

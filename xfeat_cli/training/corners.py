@@ -14,7 +14,7 @@ _QUALITY = 0.02
 
 
 def corner_probabilities(images: Tensor) -> Tensor:
-    """Prepared images (B, 1, H, W) → (B, 65, h, w): the strongest corner of a cell, else its dustbin."""
+    """Map prepared images (B, 1, H, W) → (B, 65, h, w): the strongest corner of a cell, else its dustbin."""
     derivative = torch.tensor([[-1.0, 0.0, 1.0]], device=images.device).view(1, 1, 1, 3)
     smooth = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
     window = (smooth[:, None] * smooth[None])[None, None]

@@ -40,11 +40,11 @@ class KeypointLabels:
     keypoints: Sequence[GivenKeypoints]
 
     def to(self, device: torch.device) -> KeypointLabels:
-        """The same, with the photographs held by a device; on a CPU where other processes see them."""
+        """Return the same, with the photographs held by a device; on a CPU where other processes see them."""
         return KeypointLabels(self.photos.to(device), self.keypoints)
 
     def digest(self) -> str:
-        """BLAKE2b of all pixels and keypoints."""
+        """Return BLAKE2b of all pixels and keypoints."""
         everything = hashlib.blake2b(self.photos.digest().encode(), digest_size=16)
         for given in self.keypoints:
             everything.update(torch.cat([given.points, given.masses[:, None]], 1).numpy().tobytes())
@@ -62,7 +62,7 @@ class LabelledCrops:
 def read_keypoints(
     features: Path, folders: Sequence[Path], photos: Mapping[str, Kept], report: Callable[[str], None]
 ) -> KeypointLabels:
-    """The photographs whose keypoints a features file holds, FOLDER/NAME in memory and NAME there.
+    """Return the photographs whose keypoints a features file holds, FOLDER/NAME in memory and NAME there.
 
     Those that the file does not hold, or holds at another size, are left out and reported. Raises StoreError, and
     UsageError if none is left.
@@ -93,21 +93,23 @@ def read_keypoints(
 
 
 def masses_of(scores: Tensor) -> Tensor:
-    """How likely keypoints (N,) are, by their scores: a half at the median, and always in their order."""
+    """Return how likely keypoints (N,) are, by their scores: a half at the median, and always in their order."""
     return 1 - 0.5 ** (scores.clamp_min(0) / scores.median().clamp_min(1e-12))
 
 
 def draw_labelled(
     generator: Generator, labels: KeypointLabels, count: int, view: tuple[int, int], light: Light
 ) -> LabelledCrops:
-    """`count` random parts of photographs (h, w) uint8, turned at random, of (height, width), with their keypoints."""
+    """Return `count` random parts of photographs (h, w) uint8, turned at random, of (height, width), with their
+    keypoints.
+    """
     crops = [_draw(generator, labels, view) for _ in range(count)]
     clean, maps = (torch.stack(parts) for parts in zip(*crops, strict=True))
     return LabelledCrops(change(generator, clean[:, None], light), cell_probabilities(maps))
 
 
 def _draw(generator: Generator, labels: KeypointLabels, view: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """A part of a photograph (H, W), and the map of its keypoints (H, W)."""
+    """Return a part of a photograph (H, W), and the map of its keypoints (H, W)."""
     device = generator.device
     number = int(torch.randint(len(labels.photos), (1,), generator=generator, device=device))
     turn = int(torch.randint(len(TURNS), (1,), generator=generator, device=device))

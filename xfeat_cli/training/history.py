@@ -53,7 +53,7 @@ class History:
         self._append(VALIDATIONS, {name: "" if value is None else value for name, value in row.items()})
 
     def draw(self) -> None:
-        """All curves, a panel each: the losses, then what was validated."""
+        """Draw all curves, a panel each: the losses, then what was validated."""
         panels = []
         for name in (STEPS, VALIDATIONS):
             rows = _read(self._folder / name)

@@ -22,13 +22,16 @@ _NEAR_PX = 3.0
 
 
 def target_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Divergence of the head's probabilities in each cell from the target's; logits, probabilities (B, 65, h, w)."""
+    """Return divergence of the head's probabilities in each cell from the target's; logits, probabilities (B, 65, h,
+    w).
+    """
     likelihood = torch.log_softmax(logits.float(), 1)
     return F.kl_div(likelihood, target, reduction="none").sum(1).mean()
 
 
 def localisation_loss(heat0: Tensor, heat1: Tensor, to0: Tensor, visible: Tensor) -> Tensor:
-    """Mean distance in px from keypoints of image 1, where image 0 shows them, to image 0's nearest within reach.
+    """Return mean distance in px from keypoints of image 1, where image 0 shows them, to image 0's nearest within
+    reach.
 
     heat0, heat1: (B, H, W), averaged over the grids of cells as extraction averages them.
     """
@@ -45,7 +48,7 @@ def localisation_loss(heat0: Tensor, heat1: Tensor, to0: Tensor, visible: Tensor
 
 
 def _peaks(heat: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Flat pixel indices (B, K) of the highest allowed peaks, and which of the K are real."""
+    """Return flat pixel indices (B, K) of the highest allowed peaks, and which of the K are real."""
     side = 2 * _RADIUS + 1
     along_x = F.max_pool2d(heat[:, None], (1, side), 1, (0, _RADIUS))
     is_peak = heat == F.max_pool2d(along_x, (side, 1), 1, (_RADIUS, 0))[:, 0]
@@ -57,7 +60,7 @@ def _peaks(heat: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _centroids(heat: Tensor, index: Tensor) -> Tensor:
-    """Centroids (B, K, 2) of the heatmap around peaks."""
+    """Return centroids (B, K, 2) of the heatmap around peaks."""
     height, width = heat.shape[-2:]
     reach = torch.arange(-_RADIUS, _RADIUS + 1, device=heat.device)
     dy, dx = (axis.flatten() for axis in torch.meshgrid(reach, reach, indexing="ij"))
@@ -69,7 +72,7 @@ def _centroids(heat: Tensor, index: Tensor) -> Tensor:
 
 
 def _follow(to0: Tensor, points: Tensor) -> Tensor:
-    """Where points (B, K, 2) of image 1 lie in image 0: (B, K, 2)."""
+    """Return where points (B, K, 2) of image 1 lie in image 0: (B, K, 2)."""
     grid = to_grid(points, (to0.shape[1], to0.shape[2]))
     maps = to0.permute(0, 3, 1, 2)
     return F.grid_sample(maps, grid[:, None], padding_mode="border", align_corners=False)[:, :, 0].mT

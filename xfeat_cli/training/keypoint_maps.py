@@ -16,8 +16,9 @@ _REACH = 3
 
 
 def spread(image: Tensor, points: Tensor, masses: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Keypoints as maps (B, H, W): each mass (M,), a Gaussian of _SPREAD_PX around its point (M, 2), added into the map
-    of its image (M,). What falls outside is lost."""
+    """Return keypoints as maps (B, H, W): each mass (M,), a Gaussian of _SPREAD_PX around its point (M, 2), added into
+    the map of its image (M,). What falls outside is lost.
+    """
     count, height, width = shape
     nearest = points.round().long()
     offset = torch.arange(-_REACH, _REACH + 1, device=points.device)
@@ -35,8 +36,9 @@ def spread(image: Tensor, points: Tensor, masses: Tensor, shape: tuple[int, ...]
 
 
 def cell_probabilities(keypoints: Tensor) -> Tensor:
-    """A map of keypoints (B, H, W), sides multiples of 8 → (B, 65, H/8, W/8) probabilities in each cell, the last that
-    of none; a cell that holds more than one keypoint in all is shared out among its pixels."""
+    """Return a map of keypoints (B, H, W), sides multiples of 8 → (B, 65, H/8, W/8) probabilities in each cell, the
+    last that of none; a cell that holds more than one keypoint in all is shared out among its pixels.
+    """
     cells = F.pixel_unshuffle(keypoints[:, None], CELL)
     total = cells.sum(1, keepdim=True)
     cells = cells / total.clamp_min(1)

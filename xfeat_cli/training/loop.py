@@ -92,7 +92,7 @@ class Trainer:
         self.averaged = {name: tensor.clone() for name, tensor in self.model.weights().items()}
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs; tensors are not copied."""
+        """Return all that `restore` needs; tensors are not copied."""
         return {
             "model": self.model.state_dict(),
             "averaged": self.averaged,
@@ -112,7 +112,7 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done, from 0 to 1."""
+        """Return share of the run that is done, from 0 to 1."""
         if self.config.minutes is not None:
             return min(1.0, self.elapsed / (60 * self.config.minutes))
         return min(1.0, self.steps_done / self.config.steps)
@@ -171,7 +171,7 @@ class Trainer:
         )
 
     def _learning_rate(self) -> float:
-        """Linear warm-up, then a cosine to nearly nothing."""
+        """Return linear warm-up, then a cosine to nearly nothing."""
         warm_up = min(1.0, (self.progress + 1e-3) / max(self.config.warm_up, 1e-3))
         cosine = 0.5 * (1 + math.cos(math.pi * self.progress))
         return self.config.peak_learning_rate * warm_up * max(_LEARNING_RATE_FLOOR, cosine)
@@ -198,6 +198,6 @@ class Trainer:
 
 
 def _shares(optimizers_: Sequence[Optimizer]) -> list[float]:
-    """Learning rates of the optimizers in units of the first's."""
+    """Return learning rates of the optimizers in units of the first's."""
     first = optimizers_[0].defaults["lr"]
     return [optimizer.defaults["lr"] / first for optimizer in optimizers_]

@@ -49,7 +49,7 @@ class Correspondences:
 
 
 def joined(one: Correspondences, other: Correspondences) -> Correspondences:
-    """Those of two batches, whose scenes are different ones, as of one batch."""
+    """Return those of two batches, whose scenes are different ones, as of one batch."""
     most = max(one.valid.shape[1], other.valid.shape[1])
 
     def padded(tensor: Tensor) -> Tensor:
@@ -67,7 +67,9 @@ def joined(one: Correspondences, other: Correspondences) -> Correspondences:
 def choose_correspondences(
     generator: Generator, probabilities1: Tensor, to0: Tensor, visible: Tensor, count: int
 ) -> Correspondences:
-    """At most one point in a cell of image 1, likelier where a keypoint is likely: probabilities (B, 65, h, w)."""
+    """Choose at most one point in a cell of image 1, likelier where a keypoint is likely: probabilities (B, 65,
+    h, w).
+    """
     batch, _, rows, columns = probabilities1.shape
     likely = probabilities1[:, :-1].flatten(2).clamp_min(1e-6).log()
     gumbel = -torch.rand(likely.shape, generator=generator, device=generator.device).clamp(1e-6, 1 - 1e-6).log()
@@ -88,14 +90,15 @@ def choose_correspondences(
 
 
 def sample(maps: Tensor, points: Tensor, mode: str = "bicubic") -> Tensor:
-    """Values of maps of cells (B, D, h, w) at points (B, N, 2), edges clamped: (B, N, D)."""
+    """Return values of maps of cells (B, D, h, w) at points (B, N, 2), edges clamped: (B, N, D)."""
     grid = to_grid(pixel_to_cell(points, CELL), (maps.shape[2], maps.shape[3]))
     sampled = F.grid_sample(maps, grid[:, None], mode=mode, padding_mode="border", align_corners=False)
     return sampled[:, :, 0].mT
 
 
 def descriptor_loss(features0: Tensor, features1: Tensor, chosen: Correspondences) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihood of the correspondences of all pairs together, so that other images' points compete too.
+    """Return negative log-likelihood of the correspondences of all pairs together, so that other images' points compete
+    too.
 
     Every pair counts as much as any other, however few correspondences it has: real pairs have few.
 
@@ -119,14 +122,15 @@ def descriptor_loss(features0: Tensor, features1: Tensor, chosen: Correspondence
 
 
 def _weights(valid: Tensor) -> Tensor:
-    """Of correspondences (B, N), so that those of a pair weigh the same, all pairs that have any weigh the same, and
-    all together weigh 1."""
+    """Return weights of correspondences (B, N), so that those of a pair weigh the same, all pairs that have any
+    weigh the same, and all together weigh 1.
+    """
     each = valid / valid.sum(1, keepdim=True).clamp_min(1)
     return each / valid.any(1).sum().clamp_min(1)
 
 
 def reliability_loss(reliability0: Tensor, reliability1: Tensor, chosen: Correspondences, confidence: Tensor) -> Tensor:
-    """Cross-entropy of the reliability (B, 1, h, w) at both ends against the confidence (B, N)."""
+    """Return cross-entropy of the reliability (B, 1, h, w) at both ends against the confidence (B, N)."""
     losses = [
         F.binary_cross_entropy(
             sample(reliability, points, "bilinear")[..., 0].clamp(1e-4, 1 - 1e-4), confidence, reduction="none"
@@ -150,7 +154,7 @@ class CellMatches:
 def match_cells(
     generator: Generator, to0: Tensor, visible: Tensor, size: tuple[int, int], count: int, labels: Labels
 ) -> CellMatches:
-    """For cells of image 1, about `count` an image, a cell of image 0 near the point that they show."""
+    """Choose, for cells of image 1, about `count` an image, a cell of image 0 near the point that they show."""
     rows, columns = size
     cell = torch.arange(rows * columns, device=to0.device)
     first_x, first_y = cell % columns * CELL, cell // columns * CELL
@@ -183,7 +187,7 @@ def refiner_loss(
     cells: CellMatches,
     labels: Labels,
 ) -> Tensor:
-    """Cross-entropy of the refiner's answer for raw descriptors of matched cells."""
+    """Return cross-entropy of the refiner's answer for raw descriptors of matched cells."""
     d0 = features0.flatten(2)[cells.image, :, cells.cell0]
     d1 = features1.flatten(2)[cells.image, :, cells.cell1]
     likelihood = torch.log_softmax(labels.sharpness * refiner(d0, d1), 1)
@@ -191,7 +195,7 @@ def refiner_loss(
 
 
 def teacher_descriptor_loss(features: Tensor, taught: Tensor, reliability: Tensor) -> Tensor:
-    """One minus the cosine between the network's and the teacher's descriptors (B, 64, h, w) of all cells.
+    """Return one minus the cosine between the network's and the teacher's descriptors (B, 64, h, w) of all cells.
 
     A cell counts as much as the teacher's reliability (B, 1, h, w) there, and a little more: what it finds unreliable
     is hardly ever matched.

@@ -41,7 +41,7 @@ class Muon(Optimizer):
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest semi-orthogonal matrix: all singular values near 1."""
+    """Return about the nearest semi-orthogonal matrix: all singular values near 1."""
     a, b, c = _QUINTIC
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
@@ -52,8 +52,9 @@ def _orthogonal(matrix: Tensor) -> Tensor:
 
 
 def optimizers(network: nn.Module, refiner: nn.Module, learning_rate: float) -> list[Optimizer]:
-    """The optimizers of all parameters: Muon for the network's matrices, Adam for its biases and for the refiner, whose
-    matrices are so large that orthogonalising them would cost as much as all the rest of a step."""
+    """Return the optimizers of all parameters: Muon for the network's matrices, Adam for its biases and for the
+    refiner, whose matrices are so large that orthogonalising them would cost as much as all the rest of a step.
+    """
     matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     rest = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     return [Muon(matrices, learning_rate), Adam([*rest, *refiner.parameters()], _ADAM_SHARE * learning_rate)]

@@ -20,7 +20,7 @@ def average(model: nn.Module) -> None:
 
 
 def average_numbers(numbers: Sequence[float]) -> list[float]:
-    """The mean of each number over all processes."""
+    """Return the mean of each number over all processes."""
     values = torch.tensor(list(numbers), dtype=torch.float64)
     if dist.is_initialized():
         _average([values])

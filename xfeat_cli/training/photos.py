@@ -43,7 +43,7 @@ class Photos(Sequence[Tensor]):
         return self._pixels[self._starts[index] : self._starts[index + 1]].view(self._shapes[index])
 
     def to(self, device: torch.device) -> Photos:
-        """The same photographs, held by a device; on a CPU where other processes see them."""
+        """Return the same photographs, held by a device; on a CPU where other processes see them."""
         if device.type == "cpu":
             self._pixels.share_memory_()  # type: ignore[no-untyped-call]
         else:
@@ -51,7 +51,7 @@ class Photos(Sequence[Tensor]):
         return self
 
     def digest(self) -> str:
-        """BLAKE2b of all pixels and shapes."""
+        """Return BLAKE2b of all pixels and shapes."""
         shapes = hashlib.blake2b(repr(self._shapes).encode(), digest_size=16)
         shapes.update(self._pixels.cpu().numpy().tobytes())
         return shapes.hexdigest()
@@ -67,7 +67,9 @@ class Kept:
 
 
 def read_kept(files: Sequence[ImageFile], longest: int, report: Callable[[str], None]) -> dict[str, Kept]:
-    """Photographs by name, longest side at most `longest`; what cannot be used goes to `report`, one line each."""
+    """Return photographs by name, longest side at most `longest`; what cannot be used goes to `report`, one
+    line each.
+    """
 
     def read(file: ImageFile) -> Kept | str:
         try:
@@ -93,14 +95,14 @@ def read_kept(files: Sequence[ImageFile], longest: int, report: Callable[[str], 
 def load_photos(
     folders: Sequence[Path], longest: int, most: int, seed: int, report: Callable[[str], None]
 ) -> dict[str, Tensor]:
-    """Gray photographs (h, w) uint8 by name, as `load_kept`."""
+    """Return gray photographs (h, w) uint8 by name, as `load_kept`."""
     return {name: kept.pixels for name, kept in load_kept(folders, longest, most, seed, report).items()}
 
 
 def load_kept(
     folders: Sequence[Path], longest: int, most: int, seed: int, report: Callable[[str], None]
 ) -> dict[str, Kept]:
-    """Photographs by name, FOLDER/NAME, of at most `most` files of the folders, longest side at most `longest`.
+    """Return photographs by name, FOLDER/NAME, of at most `most` files of the folders, longest side at most `longest`.
 
     What cannot be read or is too small goes to `report`, one line each. Raises UsageError when too few are left.
     """
@@ -120,7 +122,7 @@ def load_kept(
 
 
 def split_held_out(photos: dict[str, Tensor], held_out: int, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Photographs to train on, and those to validate on: at most a fifth."""
+    """Return photographs to train on, and those to validate on: at most a fifth."""
     names = sorted(photos)
     count = min(held_out, len(names) // 5)
     chosen = set(np.random.default_rng((seed, 1)).permutation(len(names))[:count].tolist())
@@ -131,12 +133,12 @@ def split_held_out(photos: dict[str, Tensor], held_out: int, seed: int) -> tuple
 
 
 def canvas_size(view: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the canvas for a view of (height, width)."""
+    """Return (height, width) of the canvas for a view of (height, width)."""
     return math.ceil(view[0] * CANVAS_PER_VIEW), math.ceil(view[1] * CANVAS_PER_VIEW)
 
 
 def cut_canvases(generator: Generator, photos: Sequence[Tensor], count: int, view: tuple[int, int]) -> Tensor:
-    """Random parts of random photographs (h, w) uint8, some mirrored: (count, 1, H, W) in [0, 1], for `view`."""
+    """Return random parts of random photographs (h, w) uint8, some mirrored: (count, 1, H, W) in [0, 1], for `view`."""
     return torch.stack([_cut(generator, photos, canvas_size(view)) for _ in range(count)])
 
 
@@ -157,12 +159,14 @@ def _cut(generator: Generator, photos: Sequence[Tensor], canvas: tuple[int, int]
 
 
 def scale_range(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float]:
-    """Least and largest px of a photograph of (height, width) that a px of a part of it, as `target`, may show."""
+    """Return least and largest px of a photograph of (height, width) that a px of a part of it, as `target`,
+    may show.
+    """
     largest = min(size[0] / target[0], size[1] / target[1])
     return min(largest, max(1 / _ENLARGEMENT, largest / 4)), largest
 
 
 def resampled(part: Tensor, size: tuple[int, int]) -> Tensor:
-    """A part (h, w) uint8 of a photograph at (height, width): [0, 1]."""
+    """Return a part (h, w) uint8 of a photograph at (height, width): [0, 1]."""
     resized = F.interpolate(part[None, None].float() / 255, size, mode="bilinear", antialias=True)
     return resized[0, 0].clamp(0, 1)

@@ -22,7 +22,7 @@ _ROUNDS = 3
 def training_precision(
     precision: Precision, device: torch.device, size: tuple[int, int], before: str | None
 ) -> Precision:
-    """auto → bf16 on a GPU that has it, and on a CPU where a step in it is faster than in fp32, which is measured.
+    """Map auto → bf16 on a GPU that has it, and on a CPU where a step in it is faster than in fp32, which is measured.
 
     size: (width, height) px of the training images. before: that of the run which goes on, whose choice stays.
     Raises UsageError for fp16.
@@ -41,13 +41,14 @@ def training_precision(
 
 
 def faster(seconds: Callable[[Precision], float]) -> Precision:
-    """bf16 if a step takes clearly less time in it, else fp32."""
+    """Return bf16 if a step takes clearly less time in it, else fp32."""
     return Precision.BF16 if seconds(Precision.BF16) < _WORTHWHILE * seconds(Precision.FP32) else Precision.FP32
 
 
 def step_seconds(size: tuple[int, int]) -> Callable[[Precision], float]:
-    """precision → the least time of a few passes forward and back through the network, with an image of (width,
-    height), on one thread of the CPU as training runs."""
+    """Map precision → the least time of a few passes forward and back through the network, with an image of (width,
+    height), on one thread of the CPU as training runs.
+    """
     network, image = XFeatNetwork(), torch.randn(2, 1, size[1], size[0])
 
     def seconds(precision: Precision) -> float:

@@ -44,7 +44,9 @@ class RealPairs:
 def draw_real_pairs(
     generator: Generator, tracks: Tracks, count: int, view: tuple[int, int], points: int, light: Light
 ) -> RealPairs:
-    """`count` random pairs of crops of (height, width), each with at most `points` correspondences, at least one."""
+    """Return `count` random pairs of crops of (height, width), each with at most `points` correspondences, at least
+    one.
+    """
     numbers = [tracks.draw(generator) for _ in range(count)]
     drawn = [_draw(generator, tracks, number, view, points) for number in numbers]
     clean = torch.stack([crops[side] for side in (0, 1) for crops, _ in drawn])[:, None]
@@ -61,7 +63,9 @@ def draw_real_pairs(
 
 
 def thinned(points: Tensor, order: Tensor, apart: float) -> Tensor:
-    """Which of the points (M, 4) of a pair stay: those with none of higher order (M,) within `apart` px in either."""
+    """Return which of the points (M, 4) of a pair stay: those with none of higher order (M,) within `apart` px in
+    either.
+    """
     near = (torch.cdist(points[:, :2], points[:, :2]) < apart) | (torch.cdist(points[:, 2:], points[:, 2:]) < apart)
     return ~(near & (order[None] > order[:, None])).any(1)
 
@@ -69,7 +73,7 @@ def thinned(points: Tensor, order: Tensor, apart: float) -> Tensor:
 def _draw(
     generator: Generator, tracks: Tracks, number: int, view: tuple[int, int], most: int
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Crops (h, w) of both photographs of a pair, and the places (M, 4) of the points that both show."""
+    """Return crops (h, w) of both photographs of a pair, and the places (M, 4) of the points that both show."""
     one, two, points = tracks[number]
     photos = (tracks.photos[one], tracks.photos[two])
     windows = _windows(generator, photos, points.view(-1, 2, 2), view)
@@ -95,7 +99,9 @@ def _draw(
 
 
 def _windows(generator: Generator, photos: tuple[Tensor, Tensor], points: Tensor, view: tuple[int, int]) -> Tensor:
-    """Windows (K, 2, 4) of both photographs around one of their points (M, 2, 2) each: left, top, columns, rows."""
+    """Return windows (K, 2, 4) of both photographs around one of their points (M, 2, 2) each: left, top,
+    columns, rows.
+    """
     anchors = points[torch.randint(len(points), (_WINDOWS,), generator=generator, device=generator.device).cpu()]
     zoom = uniform(generator, _WINDOWS, low=0.0, high=1.0).cpu()
     own_zoom = _OWN_ZOOM * uniform(generator, 2, _WINDOWS).cpu()

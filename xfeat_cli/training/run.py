@@ -121,7 +121,7 @@ def _train(
     precision: Precision,
     processes: int,
 ) -> Trained:
-    """The run, once nobody else writes its output. An old checkpoint stays until all inputs have been read."""
+    """Return the run, once nobody else writes its output. An old checkpoint stays until all inputs have been read."""
     scene = Scene(Path(config.scene)) if config.scene is not None else None
     sources = _sources(config, observer.note)
     most_real = min(sum(len(source.files) for source in sources), round(config.max_photos * config.multi_view_share))
@@ -200,7 +200,7 @@ def _train(
 
 
 def _sources(config: TrainConfig, note: Callable[[str], None]) -> list[Source]:
-    """Where real pairs come from."""
+    """Return where real pairs come from."""
     count = len(config.multi_view) + (config.matches is not None)
     folders = config.multi_view_images * (count if len(config.multi_view_images) == 1 else 1)
     sources = [
@@ -254,7 +254,7 @@ def _settings(
     precision: Precision,
     processes: int,
 ) -> str:
-    """Everything that decides the result, as JSON. How often it is saved and validated does not."""
+    """Return everything that decides the result, as JSON. How often it is saved and validated does not."""
     told = asdict(config)
     for name in ("validate_every", "checkpoint_every", "device", "scene", "multi_view", "matches", "multi_view_images"):
         del told[name]
@@ -274,7 +274,7 @@ def _settings(
 
 
 def _precision_before(folder: Path) -> str | None:
-    """The precision of the folder's unfinished run."""
+    """Return the precision of the folder's unfinished run."""
     settings = (checkpoint.load(folder) or {}).get("settings")
     return json.loads(settings).get("precision") if isinstance(settings, str) else None
 
@@ -339,7 +339,7 @@ class _Work:
 
 
 def _head_name(config: TrainConfig) -> str | None:
-    """The weights whose keypoint head is learned from."""
+    """Return the weights whose keypoint head is learned from."""
     return config.taught_by[0] if config.taught_by else config.init
 
 

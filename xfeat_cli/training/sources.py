@@ -45,7 +45,7 @@ class Source:
 
 
 def model_sources(path: Path, images: Path) -> list[Source]:
-    """Sources of a COLMAP model, or of all models below a folder.
+    """Return sources of a COLMAP model, or of all models below a folder.
 
     Photographs of a model at SCENE/… below the folder are in `images`/SCENE if there is such a folder, else in
     `images`.
@@ -68,7 +68,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def model_source(views: Sequence[View], images: Path, described: str) -> Source:
-    """The views of a model, whose photographs are in the folder `images`."""
+    """Return the views of a model, whose photographs are in the folder `images`."""
     pairs = covisible_pairs([view.ids for view in views], MIN_SHARED)
 
     def points(one: int, two: int) -> FloatArray:
@@ -80,7 +80,8 @@ def model_source(views: Sequence[View], images: Path, described: str) -> Source:
 
 
 def match_source(features: Path, matches: Path, images: Path, report: Callable[[str], None]) -> Source:
-    """Matches of any tool, in hloc's layout, that agree on a fundamental matrix; photographs in the folder `images`.
+    """Return matches of any tool, in hloc's layout, that agree on a fundamental matrix; photographs in the folder
+    `images`.
 
     Raises StoreError, and UsageError without poselib, which checks them, or for semi-dense matches.
     """
@@ -113,7 +114,7 @@ def match_source(features: Path, matches: Path, images: Path, report: Callable[[
 
 
 def components(pairs: IndexArray, count: int) -> IndexArray:
-    """Which connected part of the graph of `count` images each of the pairs (P, 2) belongs to: (P,)."""
+    """Return which connected part of the graph of `count` images each of the pairs (P, 2) belongs to: (P,)."""
     root = np.arange(count)
     for one, two in pairs.tolist():
         root[root == root[two]] = root[one]

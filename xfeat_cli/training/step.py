@@ -42,7 +42,7 @@ class Model(nn.Module):
         self.refiner = Refiner()
 
     def parts(self) -> dict[Part, list[nn.Module]]:
-        """The modules of each part."""
+        """Return the modules of each part."""
         head = self.network.keypoint_head
         return {
             Part.NETWORK: [module for module in self.network.children() if module is not head],
@@ -57,7 +57,7 @@ class Model(nn.Module):
                 module.train(part in parts).requires_grad_(part in parts)
 
     def weights(self) -> dict[str, Tensor]:
-        """The tensors of a weights file, by name; not copies."""
+        """Return the tensors of a weights file, by name; not copies."""
         return self.network.state_dict() | self.refiner.state_dict()
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
@@ -96,16 +96,16 @@ class Batch:
     labelled: LabelledCrops | None = None
 
     def __len__(self) -> int:
-        """How many pairs; two crops count as one."""
+        """Return how many pairs; two crops count as one."""
         both = sum(len(pairs.image0) for pairs in (self.pairs, self.real) if pairs is not None)
         return both + (0 if self.crops is None else len(self.crops.image) // 2)
 
     def images(self) -> Tensor:
-        """All images (B, 1, H, W), those of synthetic pairs first: images 0, then images 1."""
+        """Return all images (B, 1, H, W), those of synthetic pairs first: images 0, then images 1."""
         return self._all("image")
 
     def clean(self) -> Tensor:
-        """All images before the change of light, in the same order."""
+        """Return all images before the change of light, in the same order."""
         return self._all("clean")
 
     def _all(self, name: str) -> Tensor:
@@ -124,8 +124,10 @@ def draw_batch(
     config: TrainConfig,
     labels: KeypointLabels | None = None,
 ) -> Batch:
-    """About `count` random pairs of crops of (width, height); with `tracks`, config's share of them real, and at least
-    one synthetic. If no loss needs pairs, twice as many crops. With `labels`, twice as many labelled crops beside."""
+    """Return about `count` random pairs of crops of (width, height); with `tracks`, config's share of them real, and at
+    least one synthetic. If no loss needs pairs, twice as many crops. With `labels`, twice as many labelled crops
+    beside.
+    """
     batch = _draw_unlabelled(generator, photos, tracks, count, crop, config)
     if labels is None or Part.KEYPOINTS not in config.parts:
         return batch
@@ -160,7 +162,7 @@ def _draw_unlabelled(
 def compute_losses(
     generator: Generator, model: Model, guides: Guides, batch: Batch, config: TrainConfig
 ) -> dict[str, Tensor]:
-    """Each loss of a batch by the name of its factor in `LossWeights`, not yet multiplied."""
+    """Return each loss of a batch by the name of its factor in `LossWeights`, not yet multiplied."""
     computed: dict[str, Tensor] = {}
     if Part.KEYPOINTS in config.parts:
         computed |= _keypoint_losses(generator, model, guides, batch)
@@ -223,7 +225,7 @@ def _network_losses(
 def _teacher_losses(
     teachers: Sequence[XFeatNetwork], clean: Tensor, features: Tensor, reliability: Tensor
 ) -> dict[str, Tensor]:
-    """The mean over the teachers."""
+    """Return the mean over the teachers."""
     descriptor, agreement = [], []
     for teacher in teachers:
         with torch.no_grad():
@@ -242,13 +244,13 @@ def _refiner_loss(generator: Generator, model: Model, features: Tensor, pairs: P
 
 
 def _halves(batch: Tensor) -> tuple[Tensor, Tensor]:
-    """What belongs to images 0 and what to images 1."""
+    """Return what belongs to images 0 and what to images 1."""
     one, two = batch.chunk(2)
     return one, two
 
 
 def total(computed: dict[str, Tensor], config: TrainConfig) -> Tensor:
-    """The losses times their factors, added."""
+    """Return the losses times their factors, added."""
     factors = asdict(config.losses)
     return torch.stack([factors[name] * loss for name, loss in computed.items()]).sum()
 

@@ -33,7 +33,7 @@ Bias = tuple[float, float]
 
 
 def measured_bias(xfeat: XFeat, photographs: Sequence[Tensor]) -> Bias:
-    """The bias of a head, measured on photographs (h, w) uint8 and their mirror images.
+    """Return the bias of a head, measured on photographs (h, w) uint8 and their mirror images.
 
     Raises UsageError if there are no keypoints.
     """
@@ -52,8 +52,8 @@ def measured_bias(xfeat: XFeat, photographs: Sequence[Tensor]) -> Bias:
 def symmetric_probabilities(
     keypoint_logits: Callable[[Tensor], Tensor], images: Tensor, grids: int, bias: Bias
 ) -> Tensor:
-    """Prepared images (B, 1, H, W) → (B, 65, H/8, W/8): the probabilities of the keypoint at each pixel of a cell, then
-    of none.
+    """Map prepared images (B, 1, H, W) → (B, 65, H/8, W/8): the probabilities of the keypoint at each pixel of a cell,
+    then of none.
 
     keypoint_logits: the head, prepared images → logits (B, 65, ·, ·). grids: as extraction averages them.
     """
@@ -65,14 +65,14 @@ def symmetric_probabilities(
 def _turned_heat(
     keypoint_logits: Callable[[Tensor], Tensor], images: Tensor, turn: int, grids: int, bias: Bias
 ) -> Tensor:
-    """The heatmap (B, H, W) of turned images, moved back by the bias, and turned back."""
+    """Return the heatmap (B, H, W) of turned images, moved back by the bias, and turned back."""
     image = turned(images, turn).contiguous()
     first = heatmap.from_logits(keypoint_logits(image))
     return turned_back(moved_back(heatmap.averaged(first, keypoint_logits, image, grids), bias), turn)
 
 
 def moved_back(heat: Tensor, bias: Bias) -> Tensor:
-    """Maps (B, H, W) whose content has moved by −bias, between pixels by cubic convolution; nothing comes in."""
+    """Return maps (B, H, W) whose content has moved by −bias, between pixels by cubic convolution; nothing comes in."""
     height, width = heat.shape[-2:]
     there = pixels((height, width), heat.device) + torch.tensor(bias, device=heat.device)
     grid = to_grid(there, (height, width)).expand(len(heat), -1, -1, -1)

@@ -44,7 +44,7 @@ class Tracks(Sequence[_Pair]):
         return (*self._pairs[index], self._points[self._starts[index] : self._starts[index + 1]])
 
     def draw(self, generator: Generator) -> int:
-        """A random pair of a random scene, so that a large scene does not hide the others."""
+        """Return a random pair of a random scene, so that a large scene does not hide the others."""
 
         def random(count: int) -> int:
             return int(torch.randint(count, (1,), generator=generator, device=generator.device))
@@ -53,13 +53,13 @@ class Tracks(Sequence[_Pair]):
         return int(pairs[random(len(pairs))])
 
     def to(self, device: torch.device) -> Tracks:
-        """The same, with the photographs held by a device; on a CPU where other processes see them."""
+        """Return the same, with the photographs held by a device; on a CPU where other processes see them."""
         self.photos.to(device)
         self._points.share_memory_()  # type: ignore[no-untyped-call]
         return self
 
     def digest(self) -> str:
-        """BLAKE2b of all pixels, pairs and points."""
+        """Return BLAKE2b of all pixels, pairs and points."""
         told = hashlib.blake2b(
             repr((self.photos.digest(), self._pairs, self._starts, self.scenes.tolist())).encode(), digest_size=16
         )
@@ -75,7 +75,7 @@ def load_tracks(
     without: Collection[Path],
     report: Callable[[str], None],
 ) -> Tracks:
-    """The pairs of some sources, of at most `most` photographs, as many of each source.
+    """Return the pairs of some sources, of at most `most` photographs, as many of each source.
 
     longest: of the photographs as they are kept, px. without: resolved paths of photographs to leave out. What is
     missing or cannot be used goes to `report`. Raises UsageError when no pair is left.
@@ -109,7 +109,7 @@ def _load(
     without: Collection[Path],
     report: Callable[[str], None],
 ) -> tuple[list[Tensor], list[_Pair], list[int]]:
-    """Photographs of a source as they are kept, pairs of them, and the scene of each pair."""
+    """Return photographs of a source as they are kept, pairs of them, and the scene of each pair."""
     here = [file.path.is_file() for file in source.files]
     if not all(here):
         first = source.files[here.index(False)].path
@@ -140,7 +140,7 @@ def _load(
 
 
 def _within(pairs: IndexArray, order: IndexArray, most: int) -> IndexArray:
-    """The first of the pairs (P, 2), in an order of some of them, that together need at most `most` images."""
+    """Return the first of the pairs (P, 2), in an order of some of them, that together need at most `most` images."""
     images: set[int] = set()
     chosen: list[int] = []
     for number in order.tolist():
@@ -154,7 +154,9 @@ def _within(pairs: IndexArray, order: IndexArray, most: int) -> IndexArray:
 
 
 def _common(points: FloatArray, one: Kept, two: Kept, random: np.random.Generator) -> FloatArray:
-    """Those of the common points (M, 4) that both photographs show, at most _MOST_POINTS, pixels as they are kept."""
+    """Return those of the common points (M, 4) that both photographs show, at most _MOST_POINTS, pixels as they are
+    kept.
+    """
     places, inside = points.astype(np.float64), np.ones(len(points), bool)
     for columns, photo in ((slice(0, 2), one), (slice(2, 4), two)):
         size = np.array(photo.pixels.shape[::-1])

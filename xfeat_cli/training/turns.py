@@ -15,12 +15,12 @@ _ALONG = (-2, -1)
 
 
 def turned(maps: Tensor, turn: int) -> Tensor:
-    """Maps after one of TURNS; an odd one exchanges height and width."""
+    """Return maps after one of TURNS; an odd one exchanges height and width."""
     maps = torch.rot90(maps, turn % 4, _ALONG)
     return maps.flip(-1) if turn >= 4 else maps
 
 
 def turned_back(maps: Tensor, turn: int) -> Tensor:
-    """The maps whose `turned` these are."""
+    """Return the maps whose `turned` these are."""
     maps = maps.flip(-1) if turn >= 4 else maps
     return torch.rot90(maps, -(turn % 4), _ALONG)

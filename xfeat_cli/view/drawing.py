@@ -47,7 +47,7 @@ def write(picture: Picture, text: str, x: int, y: int, size: int = 16, colour: C
 
 
 def shortened(text: str, width: int, size: int = 16) -> str:
-    """The text, or its end after an ellipsis, so that it is at most `width` px wide."""
+    """Return the text, or its end after an ellipsis, so that it is at most `width` px wide."""
     text = _one_line(text)
     if text_width(text, size) <= width:
         return text
@@ -57,7 +57,7 @@ def shortened(text: str, width: int, size: int = 16) -> str:
 
 
 def captioned(picture: Picture, left: str, right: str = "", *, dark: bool = False) -> Picture:
-    """The picture with a strip below that says what it is."""
+    """Return the picture with a strip below that says what it is."""
     strip = np.full((CAPTION_HEIGHT, picture.shape[1], 3), DARK if dark else PAPER, np.uint8)
     room = picture.shape[1] - 24
     if right and text_width(left) + text_width(right) + 24 <= room:
@@ -69,7 +69,7 @@ def captioned(picture: Picture, left: str, right: str = "", *, dark: bool = Fals
 
 
 def coloured(values: FloatArray, scheme: int = cv2.COLORMAP_VIRIDIS) -> Picture:
-    """Values in [0, 1], any shape → RGB, one axis more."""
+    """Map values in [0, 1], any shape → RGB, one axis more."""
     flat = (np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8).reshape(-1, 1)
     if not len(flat):
         return np.zeros((*np.shape(values), 3), np.uint8)
@@ -78,7 +78,7 @@ def coloured(values: FloatArray, scheme: int = cv2.COLORMAP_VIRIDIS) -> Picture:
 
 
 def colour_bar(width: int, low: str, high: str, scheme: int = cv2.COLORMAP_VIRIDIS) -> Picture:
-    """A strip (CAPTION_HEIGHT, width, 3) that says what the colours mean."""
+    """Return a strip (CAPTION_HEIGHT, width, 3) that says what the colours mean."""
     strip = np.full((CAPTION_HEIGHT, width, 3), PAPER, np.uint8)
     left = 24 + text_width(low)
     length = min(240, width - left - text_width(high) - 24)
@@ -90,19 +90,19 @@ def colour_bar(width: int, low: str, high: str, scheme: int = cv2.COLORMAP_VIRID
 
 
 def circle(picture: Picture, place: FloatArray, radius: float, colour: Sequence[int], thickness: int = 1) -> None:
-    """A circle at a sub-pixel place (2,), in place; filled when thickness is negative."""
+    """Draw a circle at a sub-pixel place (2,), in place; filled when thickness is negative."""
     centre = tuple(round(float(value) * (1 << _SHIFT)) for value in place)
     cv2.circle(picture, centre, int(radius * (1 << _SHIFT)), tuple(map(int, colour)), thickness, cv2.LINE_AA, _SHIFT)
 
 
 def line(picture: Picture, start: FloatArray, end: FloatArray, colour: Sequence[int], thickness: int = 1) -> None:
-    """A line between sub-pixel places, in place."""
+    """Draw a line between sub-pixel places, in place."""
     first, second = (tuple(round(float(v) * (1 << _SHIFT)) for v in place) for place in (start, end))
     cv2.line(picture, first, second, tuple(map(int, colour)), thickness, cv2.LINE_AA, _SHIFT)
 
 
 def dashed(picture: Picture, start: FloatArray, end: FloatArray, colour: Sequence[int], dash: float = 7.0) -> None:
-    """A dashed line, in place."""
+    """Draw a dashed line, in place."""
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     length = float(np.linalg.norm(end - start))
     steps = np.arange(0, length, 2 * dash)
@@ -112,7 +112,7 @@ def dashed(picture: Picture, start: FloatArray, end: FloatArray, colour: Sequenc
 
 
 def cross(picture: Picture, place: FloatArray, radius: float, colour: Sequence[int]) -> None:
-    """A small ×, in place."""
+    """Draw a small ×, in place."""
     place = np.asarray(place, np.float64)
     for slope in (1, -1):
         arm = np.array([radius, slope * radius])
@@ -120,16 +120,16 @@ def cross(picture: Picture, place: FloatArray, radius: float, colour: Sequence[i
 
 
 def as_png(picture: Picture) -> bytes:
-    """A PNG file's bytes."""
+    """Return a PNG file's bytes."""
     return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def as_jpeg(picture: Picture, quality: int) -> bytes:
-    """A JPEG file's bytes."""
+    """Return a JPEG file's bytes."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
 def _one_line(text: str) -> str:
-    """Names of files may hold anything; control characters and half characters are shown as their codes."""
+    """Return names of files may hold anything; control characters and half characters are shown as their codes."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -14,7 +14,7 @@ _LEAST_RADIUS = 2.5
 
 
 def keypoints_picture(photo: Photograph, features: Features, uncertainty_px: float | None = None) -> Picture:
-    """Keypoints as circles, coloured by the rank of their scores, over the dimmed photograph.
+    """Return keypoints as circles, coloured by the rank of their scores, over the dimmed photograph.
 
     A circle's radius is the uncertainty (stored-image pixels), drawn as at least 2.5 px of the picture.
     """
@@ -39,7 +39,7 @@ def keypoints_picture(photo: Photograph, features: Features, uncertainty_px: flo
 
 
 def layer_picture(photo: Photograph, layer: FloatArray, what: str, widen: int = 1) -> Picture:
-    """A layer (h, w) of values ≥ 0 that covers the whole photograph, laid over it in colour; strong = opaque.
+    """Return a layer (h, w) of values ≥ 0 that covers the whole photograph, laid over it in colour; strong = opaque.
 
     widen: each value spreads over a square of so many pixels, so that single peaks can be seen.
     """
@@ -56,6 +56,6 @@ def layer_picture(photo: Photograph, layer: FloatArray, what: str, widen: int = 
 
 
 def _dimmed(pixels: Picture) -> npt.NDArray[np.uint8]:
-    """Gray and half as bright, so that colours on it stand out."""
+    """Return gray and half as bright, so that colours on it stand out."""
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     return np.repeat((gray * 0.55).astype(np.uint8)[..., None], 3, axis=2)

@@ -49,7 +49,8 @@ def judged(points0: FloatArray, points1: FloatArray) -> JoinedPoints:
 
 
 def matches_picture(photo0: Photograph, photo1: Photograph, joined: JoinedPoints, *, most: int = 100) -> Picture:
-    """Both photographs side by side (one above the other when they are wide) with at most `most` matches of each kind.
+    """Return both photographs side by side (one above the other when they are wide) with at most `most` matches of each
+    kind.
 
     The drawn ones are spread evenly over the matches' order.
     """
@@ -80,7 +81,7 @@ def matches_picture(photo0: Photograph, photo1: Photograph, joined: JoinedPoints
 
 
 def _joined(left: Picture, right: Picture, across: bool) -> tuple[Picture, FloatArray]:
-    """Two pictures on one, and where the second begins (x, y)."""
+    """Return two pictures on one, and where the second begins (x, y)."""
     (height0, width0), (height1, width1) = left.shape[:2], right.shape[:2]
     if across:
         canvas = np.full((max(height0, height1), width0 + _GAP + width1, 3), PAPER, np.uint8)
@@ -94,7 +95,7 @@ def _joined(left: Picture, right: Picture, across: bool) -> tuple[Picture, Float
 
 
 def _spread(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """At most `most` of the rows, evenly spread."""
+    """Return at most `most` of the rows, evenly spread."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(int)]

@@ -47,7 +47,9 @@ def matrix_picture(
 def binned(
     count: int, images: npt.NDArray[np.int64], weights: npt.NDArray[np.int64] | None, largest: int
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """The symmetric matrix of pairs in at most largest × largest cells, and how many images a cell stands for."""
+    """Return the symmetric matrix of pairs in at most largest × largest cells, and how many images a cell
+    stands for.
+    """
     block = max(1, -(-count // largest))
     side = max(1, -(-count // block))
     cells = np.zeros((side, side))

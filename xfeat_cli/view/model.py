@@ -30,7 +30,8 @@ class Scene:
 
 
 def levelled(scene: Scene) -> tuple[Scene, Float64Array]:
-    """The scene turned so that y is down, as the cameras see it, and z their mean direction; and that rotation (3, 3).
+    """Return the scene turned so that y is down, as the cameras see it, and z their mean direction; and that rotation
+    (3, 3).
 
     Down is what the cameras' horizontal axes are square to, or where they look in a survey from above.
     """
@@ -47,19 +48,21 @@ def levelled(scene: Scene) -> tuple[Scene, Float64Array]:
 
 
 def turned(scene: Scene, turn: Float64Array) -> Scene:
-    """The scene in a frame that is turned by a rotation (3, 3)."""
+    """Return the scene in a frame that is turned by a rotation (3, 3)."""
     return Scene(scene.points @ turn.T, scene.colours, scene.centres @ turn.T, scene.rotations @ turn.T)
 
 
 def _upright(rotations: Float64Array) -> Float64Array:
-    """Down (3,), for cameras held level however they tilt; where they all look the same way, their own down."""
+    """Return down (3,), for cameras held level however they tilt; where they all look the same way, their own down."""
     across, own = rotations[:, 0], rotations[:, 1]
     down = np.linalg.eigh(across.T @ across - _OWN_DOWN * own.T @ own)[1][:, 0]
     return np.asarray(down if down @ own.sum(0) >= 0 else -down)
 
 
 def _looks_down(scene: Scene, ahead: Float64Array) -> bool:
-    """Whether all cameras look the same way and spread in both directions across it, as those of a survey flight do."""
+    """Return whether all cameras look the same way and spread in both directions across it, as those of a survey flight
+    do.
+    """
     if len(scene.centres) < 4 or np.linalg.norm(ahead) < 0.9:
         return False
     axis = ahead / np.linalg.norm(ahead)
@@ -69,7 +72,7 @@ def _looks_down(scene: Scene, ahead: Float64Array) -> bool:
 
 
 def bounds(scene: Scene) -> tuple[Float64Array, float]:
-    """Middle (3,) and half the extent of cameras and of nearly all points: what lies far out does not count."""
+    """Return middle (3,) and half the extent of cameras and of nearly all points: what lies far out does not count."""
     parts = [scene.centres]
     if len(scene.points):
         middle = np.median(scene.points, axis=0)
@@ -85,7 +88,7 @@ def bounds(scene: Scene) -> tuple[Float64Array, float]:
 def model_picture(
     scene: Scene, about: str, side: int = 760, *, dark: bool = False, turn: Float64Array | None = None
 ) -> Picture:
-    """Three views beside one another. turn: the rotation (3, 3) that levels the scene, where it is known."""
+    """Return three views beside one another. turn: the rotation (3, 3) that levels the scene, where it is known."""
     level = levelled(scene)[0] if turn is None else turned(scene, turn)
     middle, reach = bounds(level)
     scale = side / 2 / (reach * 1.06)

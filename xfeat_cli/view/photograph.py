@@ -31,17 +31,17 @@ class Photograph:
     size: tuple[int, int]
 
     def places(self, points: FloatArray) -> FloatArray:
-        """Stored-image pixels (N, 2) → pixels of the reduced picture."""
+        """Map stored-image pixels (N, 2) → pixels of the reduced picture."""
         return np.asarray(rescale(np.asarray(points, np.float64), self.scale), np.float32)
 
     @property
     def scale(self) -> npt.NDArray[np.float64]:
-        """Reduced / stored, by axis (2,)."""
+        """Return reduced / stored, by axis (2,)."""
         height, width = self.pixels.shape[:2]
         return np.array([width / self.size[0], height / self.size[1]])
 
     def reduced(self, longest: int) -> Photograph:
-        """The same with a longest side of at most `longest` px."""
+        """Return the same with a longest side of at most `longest` px."""
         return Photograph(self.name, _fit(self.pixels, longest), self.size)
 
 
@@ -62,7 +62,7 @@ def read_photograph(path: Path, name: str, longest: int) -> Photograph:
 
 
 def blank_photograph(name: str, size: tuple[int, int], longest: int) -> Photograph:
-    """What stands for a photograph that is not there: a plain area of its shape."""
+    """Return what stands for a photograph that is not there: a plain area of its shape."""
     width, height = size if min(size) > 0 else (4, 3)
     scale = longest / max(width, height)
     shape = (max(1, round(height * scale)), max(1, round(width * scale)), 3)
@@ -70,7 +70,9 @@ def blank_photograph(name: str, size: tuple[int, int], longest: int) -> Photogra
 
 
 def _reduced_by_pillow(data: bytes, longest: int) -> tuple[Picture, tuple[int, int]] | None:
-    """Pixels of an 8-bit image and its stored size; None for what needs the full decoder. JPEGs decode reduced."""
+    """Return pixels of an 8-bit image and its stored size; None for what needs the full decoder. JPEGs decode
+    reduced.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
             size = image.size
@@ -83,7 +85,9 @@ def _reduced_by_pillow(data: bytes, longest: int) -> tuple[Picture, tuple[int, i
 
 
 def _as_rgb(pixels: npt.NDArray) -> Picture:
-    """What `decode` returns, as (H, W, 3) uint8 RGB; its 16-bit colours come from OpenCV, which has blue first."""
+    """Return what `decode` returns, as (H, W, 3) uint8 RGB; its 16-bit colours come from OpenCV, which has blue
+    first.
+    """
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)[..., ::-1] if pixels.ndim == 3 else (pixels >> 8).astype(np.uint8)
     return np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))

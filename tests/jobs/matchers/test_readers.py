@@ -22,7 +22,7 @@ PAIRS: list[Pair] = [(r, q) for r in REFERENCES for q in QUERIES]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four crops of one picture, sparse and semi-dense; the files split in references R and queries Q."""
+    """Extract four crops of one picture, sparse and semi-dense, and split the files in references R and queries Q."""
     folder = tmp_path_factory.mktemp("two")
     rng = np.random.default_rng(5)
     picture = sum(cv2.resize(rng.normal(size=(240 // s, 320 // s)), (320, 240)) for s in (4, 8, 20))
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _take(source: Path, target: Path, names: dict[str, str]) -> None:
-    """A features file of some images of another, by new name."""
+    """Make a features file of some images of another, by new name."""
     with h5py.File(source) as old, h5py.File(target, "w") as new:
         new.attrs.update(old.attrs)
         for name, old_name in names.items():

@@ -40,7 +40,7 @@ class PairMatcher(Protocol):
     def semi_dense(self) -> bool: ...
 
     def match(self, pairs: Iterable[Pair]) -> Generator[tuple[Pair, PairResult | StoreError], None, None]:
-        """Each pair, in the order given, with its result, or the error for features that cannot be matched."""
+        """Return each pair, in the order given, with its result, or the error for features that cannot be matched."""
 
     def provenance(self) -> dict[str, str | int | float]:
-        """What decides the matches: options, weights, and the features' own provenance."""
+        """Return what decides the matches: options, weights, and the features' own provenance."""

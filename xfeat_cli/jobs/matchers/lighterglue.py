@@ -45,7 +45,7 @@ class LighterGlueMatcher:
         self._load = lru_cache(_CACHED_IMAGES)(_read)
 
     def match(self, pairs: Iterable[Pair]) -> Generator[tuple[Pair, PairResult | StoreError], None, None]:
-        """Each pair, in the order given, with its matches, or the error for features that cannot be matched."""
+        """Yield each pair, in the order given, with its matches, or the error for features that cannot be matched."""
         self._to_come = deque(pairs)
         while self._to_come:
             pair = self._to_come.popleft()
@@ -61,7 +61,7 @@ class LighterGlueMatcher:
                 yield one, PairResult(matches, matches_entry(matches, counts[0]), self._readers.digests(one))
 
     def provenance(self) -> dict[str, str | int | float]:
-        """What decides the matches: options, weights, and the features' own provenance."""
+        """Return what decides the matches: options, weights, and the features' own provenance."""
         return {
             **self._readers.provenance(),
             "matcher": "lighterglue",
@@ -72,7 +72,7 @@ class LighterGlueMatcher:
         }
 
     def _alike(self, counts: tuple[int, int]) -> list[Pair]:
-        """The next pairs of the plan, as long as their images have as many features and a batch takes them."""
+        """Return the next pairs of the plan, as long as their images have as many features and a batch takes them."""
         alike: list[Pair] = []
         while self._to_come and len(alike) + 1 < self._network.batch_size:
             following = self._to_come[0]

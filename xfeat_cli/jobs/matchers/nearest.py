@@ -52,7 +52,7 @@ class _Loaded:
     _on_device: dict[torch.device, Tensor] = field(default_factory=dict)
 
     def descriptors(self, device: torch.device) -> Tensor:
-        """(N, D), normalised. Two workers may both make it, which costs a moment and no more."""
+        """Return (N, D), normalised. Two workers may both make it, which costs a moment and no more."""
         if device not in self._on_device:
             raw = torch.from_numpy(self.features.descriptors).to(device)
             self._on_device[device] = normalised(raw, self.dtype)
@@ -60,7 +60,7 @@ class _Loaded:
 
     @cached_property
     def bytes(self) -> int:
-        """In memory, the normalised descriptors on one device included."""
+        """Return the bytes in memory, the normalised descriptors on one device included."""
         descriptors = self.features.descriptors
         return descriptors.nbytes + descriptors.size * self.dtype.itemsize + self.features.keypoints.nbytes
 
@@ -82,7 +82,7 @@ class NearestMatcher:
         self._cache: OrderedDict[tuple[FeaturesReader, str], _Loaded] = OrderedDict()
 
     def match(self, pairs: Iterable[Pair]) -> Generator[tuple[Pair, PairResult | StoreError], None, None]:
-        """Each pair, in the order given, with its matches, or the error for damaged features of its images."""
+        """Yield each pair, in the order given, with its matches, or the error for damaged features of its images."""
         each = workers(self.devices)
         free: SimpleQueue[torch.device] = SimpleQueue()
         for device in each:
@@ -102,7 +102,7 @@ class NearestMatcher:
                 yield from zip(group, future.result(), strict=True)
 
     def provenance(self) -> dict[str, str | int | float]:
-        """What decides the matches: options, weights, and the features' own provenance."""
+        """Return what decides the matches: options, weights, and the features' own provenance."""
         provenance: dict[str, str | int | float] = {
             **self._readers.provenance(),
             "min_cossim": self._threshold,
@@ -148,7 +148,7 @@ class NearestMatcher:
         return {device: BlockedRefiner(loaded, device, self.precision) for device in {*self.devices}}
 
     def _refining_weights(self) -> Weights:
-        """Those that the features were made with, by their sha256."""
+        """Return those that the features were made with, by their sha256."""
         name, sha256 = (self._reader.attributes.get(f"xfeat_{key}") for key in ("weights", "weights_sha256"))
         try:
             loaded = weights.load(self._config.weights or str(name))

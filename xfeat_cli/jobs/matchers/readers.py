@@ -30,30 +30,30 @@ class PairReaders:
 
     @property
     def kind(self) -> str:
-        """The kind of both files."""
+        """Say what both files hold."""
         return self.readers[1].kind
 
     @property
     def known(self) -> tuple[KnownNames, KnownNames]:
-        """The names of the images of each file."""
+        """Return the names of the images of each file."""
         of_second = _known(self.readers[1])
         return (_known(self.readers[0]) if self.ordered else of_second), of_second
 
     def orders(self, pair: Pair) -> tuple[Pair, ...]:
-        """The pairs that are the same as this one."""
+        """Return the pairs that are the same as this one."""
         return (pair,) if self.ordered else (pair, pair[::-1])
 
     def missing(self, pair: Pair) -> tuple[str, Path] | None:
-        """The first image that is not in its file, and that file."""
+        """Return the first image that is not in its file, and that file."""
         sides = zip(pair, self.readers, strict=True)
         return next(((name, reader.path) for name, reader in sides if name not in reader), None)
 
     def digests(self, pair: Pair) -> tuple[str, str]:
-        """What the two images were when their features were made; empty for features of other tools."""
+        """Return what the two images were when their features were made; empty for features of other tools."""
         return fingerprint.of_image(self.readers[0], pair[0]), fingerprint.of_image(self.readers[1], pair[1])
 
     def provenance(self) -> dict[str, str]:
-        """What the features were made with."""
+        """Return what the features were made with."""
         first = {"features0": fingerprint.of_options(self.readers[0])} if self.ordered else {}
         return {"features": fingerprint.of_options(self.readers[1]), **first}
 
@@ -85,7 +85,7 @@ def _weights(reader: FeaturesReader) -> str:
 
 
 def _descriptor_length(reader: FeaturesReader) -> int | None:
-    """Numbers of a descriptor of the first image that has any; None where none has."""
+    """Return how many numbers a descriptor of the first image that has any holds; None where none has."""
     for name in reader.names():
         try:
             length, count = reader.descriptor_shape(name)

@@ -83,7 +83,7 @@ class Stage(ABC):
     names: ClassVar[tuple[str, ...]]
 
     def applies(self, work: Workspace) -> bool:
-        """Whether the config asks for this stage."""
+        """Return whether the config asks for this stage."""
         return True
 
     @abstractmethod
@@ -96,21 +96,21 @@ class KeyedStage(Stage):
 
     @abstractmethod
     def key(self, work: Workspace) -> str:
-        """Digest of the stage's options and of its inputs' contents."""
+        """Return digest of the stage's options and of its inputs' contents."""
 
     @abstractmethod
     def make(self, work: Workspace) -> Outcome:
         """Make the stage's files, in place of any that are there."""
 
     def files(self, work: Workspace) -> list[Path]:
-        """What the stage has made: the files of its names, or all within its folders."""
+        """Return what the stage has made: the files of its names, or all within its folders."""
         paths = [work.folder / name for name in self.names]
         return [
             file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()
         ]
 
     def is_intact(self, work: Workspace) -> bool:
-        """Whether what the stage made is as it was."""
+        """Return whether what the stage made is as it was."""
         return work.record.is_intact(self.name)
 
     def hand_on(self, work: Workspace, result: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ class GrowingStage(Stage):
         """Do what is missing, or with `overwrite` everything. Raises ProvenanceError where that cannot be mixed."""
 
     def finish(self, work: Workspace, done: Any) -> Outcome:
-        """The outcome of the job. Raises XFeatError when the run cannot go on with it."""
+        """Return the outcome of the job. Raises XFeatError when the run cannot go on with it."""
         result = {self.counted: done.count, "done": done.done, "already_there": done.skipped}
         return Outcome(result, [reason for _, reason in done.failures], reused=done.done == 0)
 
@@ -169,7 +169,7 @@ class GrowingStage(Stage):
         return outcome
 
     def _is_harmed(self, path: Path, work: Workspace) -> bool:
-        """Whether a finished file is not what a run left there; an interrupted one is looked into by the job."""
+        """Return whether a finished file is not what a run left there; an interrupted one is looked into by the job."""
         if not path.exists() or partial_path(path).exists():
             return False
         entry = work.record.entry(self.name)
@@ -192,5 +192,5 @@ def _tell_changes(stage: str, done: Summary, work: Workspace) -> None:
 
 
 def names_of(stages: Sequence[Stage]) -> list[str]:
-    """All that stages make within a folder."""
+    """Return all that stages make within a folder."""
     return [name for stage in stages for name in stage.names]

@@ -33,7 +33,7 @@ class Import(Stage):
         return self._outcome(work, key, made, reused)
 
     def _extracted(self, work: Workspace) -> list[str]:
-        """The photographs that came this far; the others have been reported."""
+        """Return the photographs that came this far; the others have been reported."""
         with KeypointsReader(work.keypoints) as keypoints:
             return keypoints.names()
 
@@ -45,7 +45,7 @@ class Import(Stage):
 
 
 def is_verified(work: Workspace, key: str) -> bool:
-    """Whether the finished database is of this import, verified as the config asks, and whole."""
+    """Return whether the finished database is of this import, verified as the config asks, and whole."""
     notes = read_notes(work.database)
     return bool(
         notes.get("import", {}).get("key") == key

@@ -54,7 +54,7 @@ def _made(work: Workspace, names: list[str], problems: list[str]) -> Iterable[Pa
 
 
 def _usable(stored: list[str]) -> tuple[list[str], list[str]]:
-    """The names that lists of pairs and matches files can hold, and a line for each of the others."""
+    """Return the names that lists of pairs and matches files can hold, and a line for each of the others."""
     names = [name for name in stored if can_be_listed(name)]
     problems = [f"{name!r} cannot stand in a list of pairs; rename the file" for name in stored if name not in names]
     for alike in colliding_names(names):

@@ -19,7 +19,8 @@ def uncertainty(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Reprojection residuals of a model in units of its keypoints' uncertainties: their spread ought to be 1.
+    """Measure the reprojection residuals of a model in units of its keypoints' uncertainties: their spread ought to
+    be 1.
 
     Example: xfeat eval uncertainty out/sparse/0 out/refined.h5
     """

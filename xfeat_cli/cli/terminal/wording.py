@@ -17,7 +17,7 @@ _PARAMETER = re.compile(rf"(?<![\w./=-])({'|'.join(sorted(_NAMES))})=(True\b|Non
 
 
 def in_options(message: str) -> str:
-    """A message of the library with its parameters written as options."""
+    """Return a message of the library with its parameters written as options."""
     return _PARAMETER.sub(_option, message)
 
 

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import typer
 
-from xfeat_cli.cli.interrupts import advising
-from xfeat_cli.cli.wording import in_options
+from xfeat_cli.cli.terminal.interrupts import advising
+from xfeat_cli.cli.terminal.wording import in_options
 from xfeat_cli.errors import one_line
 from xfeat_cli.jobs.progress import Report, Status, Summary
 
@@ -146,7 +146,7 @@ def interruptible(console: Closable, output: object) -> Iterator[None]:
 
 
 def finish_part(console: JobConsole, summary: Summary, shard: str | None, following: str = "") -> int:
-    """As `JobConsole.finish`, but a part of a job that has nothing to do is no failure."""
+    """Behave as `JobConsole.finish`, but a part of a job that has nothing to do is no failure."""
     if shard is not None and summary.total == 0:
         console.close()
         typer.echo(f"xfeat: part {shard} is empty, since the list is shorter than the number of parts", err=True)

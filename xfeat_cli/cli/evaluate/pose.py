@@ -1,4 +1,4 @@
-"""`xfeat eval`: how accurate features, matches and reconstructions are, against known cameras."""
+"""`xfeat eval pose`: relative poses from a matches file, against known cameras."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.help import App
 from xfeat_cli.cli.options import JsonOption
 
-app = App(no_args_is_help=True, help="Measure accuracy against known cameras.")
 
-
-@app.command()
 def pose(
     cameras: Annotated[Path, typer.Argument(metavar="CAMERAS.json", help="K, R, t (world-to-camera), size by image.")],
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS.txt", help="The pairs to measure.")],
@@ -34,7 +30,7 @@ def pose(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Relative-pose AUC at 0.25 to 20 degrees, and the share of matches near their epipolar line.
+    """Measure relative-pose AUC at 0.25 to 20 degrees, and the share of matches near their epipolar line.
 
     Example: xfeat eval pose scene/cameras.json scene/pairs.txt -f out.h5 -m matches.h5
     """

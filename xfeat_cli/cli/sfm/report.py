@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xfeat_cli.cli.wording import in_options
+from xfeat_cli.cli.terminal.wording import in_options
 from xfeat_cli.errors import XFeatError
 from xfeat_cli.sfm.config import SfmConfig
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_report(images: Path, output: Path, config: SfmConfig, summary: SfmSummary | None) -> str | None:
-    """The page's path; None where no report can be made, which is said and costs nothing else.
+    """Return the page's path; None where no report can be made, which is said and costs nothing else.
 
     summary: None when the reconstruction failed.
     """

@@ -14,7 +14,7 @@ _SHOWN_REASONS = 3
 
 
 def print_table(summary: SfmSummary, waited_seconds: float | None = None) -> None:
-    """Stages, their times and results, the model and what was left out, on stderr.
+    """Print stages, their times and results, the model and what was left out, on stderr.
 
     waited_seconds: by the user; None: the stages alone.
     """
@@ -48,7 +48,7 @@ def print_table(summary: SfmSummary, waited_seconds: float | None = None) -> Non
 
 
 def _sentence(stage: StageSummary) -> str:
-    """What came out of a stage, in words; numbers that no case names stand with their own names."""
+    """Say what came out of a stage, in words; numbers that no case names stand with their own names."""
     match stage.result:
         case {"already_there": already_there} if stage.reused:
             return f"{already_there:,} already there"
@@ -71,7 +71,7 @@ def _sentence(stage: StageSummary) -> str:
 
 
 def _place(moved: GeoRegistration) -> str:
-    """Where the model lies, and how far its cameras are from the positions that are known."""
+    """Return where the model lies, and how far its cameras are from the positions that are known."""
     if moved.problem:
         return f"a frame of its own: {moved.problem}"
     deviation = f"{moved.median:,.2f} m off in the median of {moved.images} positions, {moved.largest:,.2f} m at most"
@@ -82,7 +82,7 @@ def _place(moved: GeoRegistration) -> str:
 
 
 def _cameras(groups: list[dict[str, Any]]) -> str:
-    """How many cameras there are, and why, where that is soon said."""
+    """Return how many cameras there are, and why, where that is soon said."""
     if len(groups) == 1:
         return f"1 camera ({groups[0]['why']})"
     reasons = Counter(str(group["why"]) for group in groups)

@@ -44,7 +44,7 @@ def mirror(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """How far keypoints move when a photograph is mirrored, turned by quarters and shifted by whole pixels.
+    """Measure how far keypoints move when a photograph is mirrored, turned by quarters and shifted by whole pixels.
 
     Nothing is resampled, so keypoints should stay where they are: a shift is a bias of the weights, which stays hidden
     between upright photographs of one scale. Refined semi-dense matches are checked on the shifted photographs.
@@ -89,7 +89,7 @@ def mirror(
 
 
 def _grays(files: list[ImageFile], resize: int, failed: list[str], quiet: bool) -> Iterator[FloatArray]:
-    """The photographs, gray, with a bar on a terminal; those that cannot be read go to `failed`."""
+    """Yield the photographs, gray, with a bar on a terminal; those that cannot be read go to `failed`."""
     import sys
 
     from tqdm import tqdm

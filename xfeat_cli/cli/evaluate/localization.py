@@ -20,7 +20,7 @@ def localization(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Errors of localised photographs, after aligning the model to the true cameras by a similarity.
+    """Measure the errors of localised photographs, after aligning the model to the true cameras by a similarity.
 
     Example: xfeat eval localization poses.csv out/sparse/0 scene/cameras.json
     """

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.comparing import (
+from xfeat_cli.cli.evaluate.comparing import (
     AgainstOption,
     MinCossimOption,
     OnlyOption,
@@ -35,7 +35,7 @@ def homography(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Homography and matching accuracy on pairs whose homographies a gt.json states.
+    """Measure homographies and matching accuracy on pairs whose homographies a gt.json states.
 
     gt.json holds {"name0 name1": {"H": 3×3, from pixels of image 0 to pixels of image 1}}. AUC is the area under the
     recall curve of the corners' mean error up to that many px, MMA the share of matches within that many px, both in
@@ -69,7 +69,7 @@ def hpatches(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Homography and matching accuracy on HPatches, changes of viewpoint and of light apart.
+    """Measure homographies and matching accuracy on HPatches, changes of viewpoint and of light apart.
 
     The sequences as published: 1.ppm … 6.ppm and H_1_2 … H_1_6 in folders i_* and v_*. The figures are those of `xfeat
     eval homography`.

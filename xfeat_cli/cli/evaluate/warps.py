@@ -35,8 +35,8 @@ def warps(
     seed: Annotated[int, typer.Option("--seed", min=0)] = _TRAINING.seed,
     as_json: JsonOption = False,
 ) -> None:
-    """Matching accuracy, repeatability and localisation under strong synthetic change: rotation to 30 degrees, scale to
-    1.6, perspective, light, blur, noise, JPEG. Every weights file sees the same pairs.
+    """Measure matching accuracy, repeatability and localisation under strong synthetic change: rotation to 30
+    degrees, scale to 1.6, perspective, light, blur, noise, JPEG. Every weights file sees the same pairs.
 
     Example: xfeat eval warps photos/ --held-out 32 --weights default --weights official
     """

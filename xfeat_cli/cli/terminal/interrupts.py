@@ -55,7 +55,7 @@ def ending() -> None:
 
 @contextmanager
 def advising(advice: str) -> Iterator[None]:
-    """Within the block, what an interrupted user is told besides that."""
+    """Add, within the block, to what an interrupted user is told besides that."""
     global _advice
     before, _advice = _advice, advice
     try:
@@ -68,7 +68,7 @@ def advising(advice: str) -> Iterator[None]:
 
 
 def say() -> None:
-    """The one line, the first time."""
+    """Print the one line, the first time."""
     global _said
     with _lock:
         if _said:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xfeat_cli.cli.comparing import (
+from xfeat_cli.cli.evaluate.comparing import (
     AgainstOption,
     MinCossimOption,
     OnlyOption,
@@ -40,7 +40,7 @@ def megadepth1500(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Relative-pose AUC on MegaDepth-1500: the published .npz files of pairs, intrinsics and poses.
+    """Measure relative-pose AUC on MegaDepth-1500: the published .npz files of pairs, intrinsics and poses.
 
     Example: xfeat eval megadepth1500 megadepth_test_1500_scene_info/ --images megadepth/ --against sift
     """
@@ -68,7 +68,8 @@ def scannet1500(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Relative-pose AUC on ScanNet-1500: test.npz and intrinsics.npz, poses from test.npz or beside the photographs.
+    """Measure relative-pose AUC on ScanNet-1500: test.npz and intrinsics.npz, poses from test.npz or beside the
+    photographs.
 
     Example: xfeat eval scannet1500 scannet_test_1500/ --images scans_test/ --against sift
     """
@@ -98,7 +99,7 @@ def imc(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Relative-pose mAA and AUC on PhotoTourism, as the Image Matching Challenge 2022 publishes it.
+    """Measure relative-pose mAA and AUC on PhotoTourism, as the Image Matching Challenge 2022 publishes it.
 
     Each scene holds images/, calibration.csv and pair_covisibility.csv; pairs of a covisibility from 0.1 on count.
 

@@ -17,7 +17,7 @@ def pairs(
     truth: Annotated[Path, typer.Argument(metavar="TRUE_PAIRS.txt", help="The pairs that truly overlap.")],
     as_json: JsonOption = False,
 ) -> None:
-    """How many of the pairs that truly overlap a list holds, against matching every image with every other.
+    """Count how many of the pairs that truly overlap a list holds, against matching every image with every other.
 
     Example: xfeat eval pairs alike.txt scene/pairs.txt
     """

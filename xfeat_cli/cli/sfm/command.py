@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xfeat_cli.cli.console import interruptible
 from xfeat_cli.cli.feature_options import (
     BatchSizeOption,
     DecodingOption,
@@ -58,9 +57,10 @@ from xfeat_cli.cli.options import (
     VerboseOption,
     camera_sharing,
 )
-from xfeat_cli.cli.sfm_progress import SfmProgress
-from xfeat_cli.cli.sfm_report import write_report
-from xfeat_cli.cli.sfm_table import print_table
+from xfeat_cli.cli.sfm.progress import SfmProgress
+from xfeat_cli.cli.sfm.report import write_report
+from xfeat_cli.cli.sfm.table import print_table
+from xfeat_cli.cli.terminal.console import interruptible
 from xfeat_cli.config import ExtractConfig, MatchConfig, RefineConfig
 from xfeat_cli.errors import SfmError, UsageError
 from xfeat_cli.pairing.config import PairConfig, PairKind
@@ -303,7 +303,7 @@ def sfm(
 
 
 def _pairs(text: str) -> tuple[tuple[PairKind, ...], Path | None]:
-    """What `--pairs` names: kinds, or the file of a list. Raises UsageError."""
+    """Return what `--pairs` names: kinds, or the file of a list. Raises UsageError."""
     known = {kind.value: kind for kind in PairKind}
     names = text.split("+")
     if all(name in known for name in names):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xfeat_cli.benchmark.config import BenchConfig, Measurement
-from xfeat_cli.cli.growth import growth
+from xfeat_cli.cli.bench.growth import growth
 from xfeat_cli.cli.help import App
 from xfeat_cli.cli.options import BackendOption, DeviceOption, GridsOption, PrecisionOption, QuietOption
 

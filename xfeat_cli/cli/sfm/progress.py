@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xfeat_cli.cli.console import JobConsole
-from xfeat_cli.cli.counting import CountConsole
+from xfeat_cli.cli.terminal.console import JobConsole
+from xfeat_cli.cli.terminal.counting import CountConsole
 
 if TYPE_CHECKING:
     from xfeat_cli.jobs.progress import Listener

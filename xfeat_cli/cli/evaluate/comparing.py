@@ -135,7 +135,7 @@ def _print_table(rows: list[Row], settings: dict[str, Any], output: Path) -> Non
 
 
 def _families(names: list[str]) -> dict[str, list[str]]:
-    """Headings → the figures under them: those that differ in their threshold alone share one."""
+    """Map headings → the figures under them: those that differ in their threshold alone share one."""
     families: dict[str, list[str]] = {}
     for name in names:
         families.setdefault(name.partition("@")[0], []).append(name)

@@ -24,7 +24,7 @@ from xfeat_cli.cli.options import (
     ThreadsOption,
     camera_sharing,
 )
-from xfeat_cli.cli.sfm_table import print_table
+from xfeat_cli.cli.sfm.table import print_table
 from xfeat_cli.sfm.config import CameraConfig, MappingConfig, SfmConfig, VerificationConfig
 
 _DEFAULT = SfmConfig()
