@@ -52,6 +52,13 @@ _UNREAD = {
 }
 """Suffix of files that look like photographs or videos and are not read → their kind and the remedy."""
 
+
+def may_be_video(name: str) -> bool:
+    """Return whether a file, by its suffix, is nothing known that is no video."""
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix not in SUFFIXES and _UNREAD.get(suffix, ("video", _VIDEO))[0] == "video"
+
+
 _NOT_PHOTOGRAPHS = frozenset(("@eadir", "__macosx", "#recycle", "#snapshot", "$recycle.bin", "thumbnails"))
 """Folders of thumbnails and leftovers that storage boxes and systems put beside photographs, in lower case."""
 

@@ -64,7 +64,7 @@ def test_another_folder(images: Path, output: Path) -> None:
     for path in sorted(images.iterdir()):
         path.rename(images / f"b_{path.name}")
     summary = reconstruct(images, output, SFM)
-    assert f"from now on it is of those in {images.resolve()}" in summary.notes[0]
+    assert f"from now on it is of {images.resolve()}" in summary.notes[0]
     assert all(name.startswith("b_") for name in _registered(output))
 
 

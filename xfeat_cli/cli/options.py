@@ -111,16 +111,25 @@ QuadraticOption = Annotated[
         rich_help_panel=PAIRS,
     ),
 ]
+_LOOP_CLOSURE_HELP = (
+    "Sequential pairs: some images also with the N that look most like them beyond the overlap; 0 = none."
+)
 LoopClosureOption = Annotated[
     int,
+    typer.Option("--loop-closure", min=0, metavar="N", help=_LOOP_CLOSURE_HELP, rich_help_panel=PAIRS),
+]
+SuitedLoopClosureOption = Annotated[
+    int | None,
     typer.Option(
         "--loop-closure",
         min=0,
         metavar="N",
-        help="Sequential pairs: some images also with the N that look most like them beyond the overlap; 0 = none.",
+        show_default="0; of a video 20",
+        help=_LOOP_CLOSURE_HELP,
         rich_help_panel=PAIRS,
     ),
 ]
+"""None = what suits the input."""
 LoopPeriodOption = Annotated[
     int,
     typer.Option(
@@ -213,9 +222,15 @@ SeedOption = Annotated[
 ]
 
 
-def camera_sharing(camera: CameraSharing | None, single_camera: bool, camera_per_folder: bool) -> CameraSharing:
-    """Return what `--camera`, `--single-camera` and `--camera-per-folder` ask for. Raises UsageError where they
-    disagree.
+def camera_sharing(
+    camera: CameraSharing | None,
+    single_camera: bool,
+    camera_per_folder: bool,
+    default: CameraSharing = CameraSharing.AUTO,
+) -> CameraSharing:
+    """Return what `--camera`, `--single-camera` and `--camera-per-folder` ask for, or the default.
+
+    Raises UsageError where they disagree.
     """
     asked = {
         *([camera] if camera is not None else []),
@@ -224,4 +239,4 @@ def camera_sharing(camera: CameraSharing | None, single_camera: bool, camera_per
     }
     if len(asked) > 1:
         raise UsageError("--camera, --single-camera and --camera-per-folder exclude each other; give one of them")
-    return asked.pop() if asked else CameraSharing.AUTO
+    return asked.pop() if asked else default

@@ -18,6 +18,7 @@ from xfeat_cli.demo.render import render_view
 from xfeat_cli.demo.scene import Scene, finish
 from xfeat_cli.demo.views import FOCAL_PER_LONG_SIDE, arc
 from xfeat_cli.errors import UsageError
+from xfeat_cli.files import write_text
 
 JPEG_QUALITY = 95
 MIN_SIDE, MAX_SIDE = 64, 8192
@@ -95,7 +96,7 @@ def render_scene(
         jobs = [pool.submit(photograph, *view, gain) for view, gain in zip(cameras.items(), gains, strict=True)]
         _follow(jobs, progress)
     pairs = "".join(f"{a} {b}\n" for a, b in combinations(cameras, 2))
-    (folder / "pairs.txt").write_text(pairs, encoding="utf-8")
+    write_text(folder / "pairs.txt", pairs)
     save_cameras(finished.cameras_file, cameras)
     return finished
 
@@ -123,7 +124,7 @@ def _claim(folder: Path, overwrite: bool) -> None:
         (folder / "cameras.json").unlink(missing_ok=True)
         for old in (*folder.glob("images/view_*.jpg"), *folder.glob("depth/view_*.jpg.npz")):
             old.unlink()
-        (folder / _MARKER).write_text(_readme(), encoding="utf-8")
+        write_text(folder / _MARKER, _readme())
     except (FileExistsError, NotADirectoryError):
         raise UsageError(f"{folder} is a file; choose a folder for the demo scene") from None
     except OSError as error:

@@ -63,7 +63,7 @@ class Entry:
 class Record:
     """The stages of one folder. Raises StoreError when the file cannot be read or written.
 
-    images: the folder of photographs that the stages were made of, empty in a new record.
+    images: the folder of photographs, or the video, that the stages were made of, empty in a new record.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -100,7 +100,7 @@ class Record:
         self._put(stage, Entry(key, result, problems, states))
 
     def start(self, images: str) -> None:
-        """Say which photographs the stages are of from now on; the file is there afterwards."""
+        """Say which photographs or video the stages are of from now on; the file is there afterwards."""
         self.images = images
         self._write()
 

@@ -218,7 +218,7 @@ class _Gathering:
     def _is_ours(self, path: Path) -> bool:
         """Whether a picture lies in the folder that is reported on, which may lie in the folder of photographs."""
         folder = self._sources.folder.resolve()
-        return self.images is not None and folder != self.images.resolve() and folder in path.resolve().parents
+        return self.images is not None and self.images.resolve() in folder.parents and folder in path.resolve().parents
 
     def _positions(self) -> dict[str, npt.NDArray[np.float64]]:
         positions = exif_positions(ImageFile(name, path) for name, path in self._files.items()).geographic

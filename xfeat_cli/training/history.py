@@ -14,6 +14,7 @@ from xfeat_cli.canvas import BLUE, PALE, as_png, blank, write
 from xfeat_cli.errors import TrainingError
 from xfeat_cli.evaluation.pose import VALIDATED_DEG, PoseAccuracy
 from xfeat_cli.evaluation.warps import ACCURACIES_PX, WarpAccuracy
+from xfeat_cli.files import FileKind, whole_file
 from xfeat_cli.training.loop import StepReport
 
 STEPS, VALIDATIONS, CURVES = "history.csv", "validation.csv", "curves.png"
@@ -84,7 +85,8 @@ class History:
 
     def _write(self, name: str, data: bytes) -> None:
         try:
-            (self._folder / name).write_bytes(data)
+            with whole_file(self._folder / name, FileKind.PNG) as file:
+                file.write(data)
         except OSError as error:
             raise _unwritable(self._folder / name, error) from None
 

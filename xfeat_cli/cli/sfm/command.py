@@ -40,7 +40,6 @@ from xfeat_cli.cli.options import (
     GeoregisterOption,
     GridsOption,
     JsonOption,
-    LoopClosureOption,
     LoopPeriodOption,
     MapperOption,
     MinConfidenceOption,
@@ -53,6 +52,7 @@ from xfeat_cli.cli.options import (
     RefinePrincipalPointOption,
     SeedOption,
     SingleCameraOption,
+    SuitedLoopClosureOption,
     ThreadsOption,
     VerboseOption,
     camera_sharing,
@@ -63,6 +63,7 @@ from xfeat_cli.cli.sfm.table import print_table
 from xfeat_cli.cli.terminal.console import interruptible
 from xfeat_cli.config import ExtractConfig, MatchConfig, RefineConfig
 from xfeat_cli.errors import SfmError, UsageError
+from xfeat_cli.jobs.video_input import default_config, photographs_of
 from xfeat_cli.pairing.config import PairConfig, PairKind
 from xfeat_cli.sfm.config import (
     AggregateConfig,
@@ -81,7 +82,9 @@ _EXTRACT, _PAIRS, _MATCH, _MAPPING = _DEFAULT.extraction, _DEFAULT.pairing, _DEF
 
 
 def sfm(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively).")],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder of photographs (walked recursively), or a video.")
+    ],
     output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for every stage's file and the model.")],
     image_list: ImageListOption = None,
     masks: MasksOption = None,
@@ -96,18 +99,19 @@ def sfm(
     grids: GridsOption = _EXTRACT.grids,
     decoding: DecodingOption = _EXTRACT.decoding,
     pairs: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--pairs",
             metavar="KIND[+KIND…]|FILE",
+            show_default="exhaustive; of a video sequential, with --loop-closure 20",
             help="Which images are matched: exhaustive, sequential, retrieval, spatial, poses or covisibility, several "
             "with + between, or a list of pairs.",
             rich_help_panel=PAIRS,
         ),
-    ] = _PAIRS.kinds[0].value,
+    ] = None,
     overlap: OverlapOption = _PAIRS.overlap,
     quadratic: QuadraticOption = _PAIRS.quadratic,
-    loop_closure: LoopClosureOption = _PAIRS.loop_closure,
+    loop_closure: SuitedLoopClosureOption = None,
     loop_period: LoopPeriodOption = _PAIRS.loop_period,
     num: Annotated[
         int,
@@ -205,8 +209,9 @@ def sfm(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Reconstruct a folder of photographs: extract, pair, match, refine, verify, map.
+    """Reconstruct a folder of photographs or a video: extract, pair, match, refine, verify, map.
 
+    A video becomes sharp frames first, OUT_DIR/frames, which one camera took and which are paired in sequence.
     OUT_DIR keeps every stage's file; the same command goes on where it stopped, and makes again only what changed
     options or photographs change. The model is OUT_DIR/sparse/0, and OUT_DIR/report/index.html shows what came of it.
     Exit code 0: all good; 1: some photographs have no pose, or failed; 2: no reconstruction.
@@ -215,14 +220,19 @@ def sfm(
 
       xfeat sfm photos/ out/
 
+      xfeat sfm clip.mp4 out/
+
       xfeat sfm photos/ dense/ --mode semi-dense --mapper global
 
       xfeat sfm frames/ out/ --pairs sequential+retrieval --quadratic
 
       xfeat sfm photos/ out/ --masks masks/ --pairs my-pairs.txt
     """
-    sharing = camera_sharing(camera, single_camera, camera_per_folder)
-    kinds, listed = _pairs(pairs)
+    usual = default_config(images)
+    sharing = camera_sharing(camera, single_camera, camera_per_folder, usual.cameras.sharing)
+    kinds, listed = (usual.pairing.kinds, None) if pairs is None else _pairs(pairs)
+    if loop_closure is None:
+        loop_closure = usual.pairing.loop_closure if pairs is None else _PAIRS.loop_closure
     params = None if camera_params is None else parse_params(camera_params)
     progress = SfmProgress(quiet=quiet, verbose=verbose)
     progress.begin(f"loading weights {weights} (device {device}, precision {precision.value})")
@@ -288,12 +298,12 @@ def sfm(
         try:
             summary = reconstruct(images, output, config, **options)
         except SfmError:
-            page = write_report(images, output, config, None) if with_report else None
+            page = write_report(photographs_of(images, output), output, config, None) if with_report else None
             if page is not None:
                 typer.echo(f"what there is, {page} shows", err=True)
             raise
         progress.close()
-        page = write_report(images, output, config, summary) if with_report else None
+        page = write_report(photographs_of(images, output), output, config, summary) if with_report else None
     if as_json:
         typer.echo(json.dumps({"summary": True, **asdict(summary), "report": page}))
     elif not quiet:

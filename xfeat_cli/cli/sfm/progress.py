@@ -12,8 +12,8 @@ from xfeat_cli.cli.terminal.counting import CountConsole
 if TYPE_CHECKING:
     from xfeat_cli.jobs.progress import Listener
 
-_COUNTED = {"verify": "pair", "reconstruct": "image"}
-"""COLMAP's stages that tell how far they are, and what they count."""
+_COUNTED = {"frames": "second", "verify": "pair", "reconstruct": "image"}
+"""Stages that tell how far they are, and what they count."""
 
 
 class SfmProgress:

@@ -1,4 +1,4 @@
-"""How far COLMAP has come with a stage: so many of so many, on one line that is written over."""
+"""How far a stage has come: so many of so many, on one line that is written over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLAIN_LINE_SECONDS = 10.0
 
 
 class CountConsole:
-    """Listens to a stage whose reports hold how many items are done so far. unit: "pair" or "image"."""
+    """Listens to a stage whose reports hold how many items are done so far. unit: "pair", "image" or "second"."""
 
     def __init__(self, stage: str, unit: str, *, quiet: bool) -> None:
         self._stage = stage

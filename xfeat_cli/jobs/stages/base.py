@@ -31,8 +31,9 @@ _NAMED = 3
 class Workspace:
     """One run of one folder.
 
-    images: folder of the photographs. listed: names in it that are meant, None = all. masks: folder of masks. workers:
-    photographs that are read at once. folder: where the stages keep their files. overwrite: make everything again.
+    images: folder of the photographs. video: what they are the frames of, if anything. listed: names in the folder that
+    are meant, None = all. masks: folder of masks. workers: photographs that are read at once. folder: where the stages
+    keep their files. overwrite: make everything again.
     keypoints, matches: the files of keypoints and of their matches that the next stage starts from; a stage that makes
     better ones puts its own here.
     """
@@ -44,6 +45,7 @@ class Workspace:
     summary: SfmSummary
     overwrite: bool = False
     listener: Listener | None = None
+    video: Path | None = None
     listed: tuple[str, ...] | None = None
     masks: Path | None = None
     workers: int | None = None
