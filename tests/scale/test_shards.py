@@ -80,6 +80,14 @@ def test_shards_merged_equal_one_machine(photos: Path, tmp_path: Path) -> None:
     merge(tmp_path / "matches.h5")
     assert _content(tmp_path / "matches.h5") == _content(tmp_path / "whole-matches.h5")
 
+    one, two = pairs[0]
+    ordered, sides = [(one, two), (two, one), (one, one)], {"features0": tmp_path / "out.h5", "device": "cpu"}
+    match(ordered, tmp_path / "whole.h5", tmp_path / "whole-two.h5", **sides)
+    for number in (1, 2):
+        match_shard(ordered, tmp_path / "whole.h5", tmp_path / "two.h5", Shard(number, 2), **sides)
+    assert merge(tmp_path / "two.h5").count == 3
+    assert _content(tmp_path / "two.h5") == _content(tmp_path / "whole-two.h5")
+
 
 def test_more_shards_than_images_is_no_error(photos: Path, tmp_path: Path) -> None:
     totals = [extract_shard(photos, tmp_path / "out.h5", Shard(n, 8), **OPTIONS).total for n in range(1, 9)]

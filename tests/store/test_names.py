@@ -25,5 +25,7 @@ def test_only_pairs_that_would_share_an_entry_collide() -> None:
     found = colliding_pairs([("a/b-c.jpg", "d"), ("x", "y"), ("a-b/c.jpg", "d")])
     assert list(found) == [("a/b-c.jpg", "d"), ("a-b/c.jpg", "d")]
     assert "a/b-c.jpg d and a-b/c.jpg d would be one entry" in found["a/b-c.jpg", "d"]
+    assert colliding_pairs([("a/b", "c"), ("c", "a-b"), ("c", "c")], ordered=True) == {}
+    assert set(colliding_pairs([("a/b", "c"), ("a-b", "c")], ordered=True)) == {("a/b", "c"), ("a-b", "c")}
     assert set(colliding_pairs([("a/b", "c"), ("c", "a-b")])) == {("a/b", "c"), ("c", "a-b")}
     assert len(colliding_pairs([("a/b/c", "a-b/c"), ("a/b/c", "a/b-c"), ("z", "a/b/c")])) == 2

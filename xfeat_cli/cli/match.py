@@ -42,6 +42,14 @@ def match(
     features: Annotated[
         Path, typer.Option("--features", "-f", metavar="FILE", help="What `xfeat extract` wrote.")
     ] = Path("out.h5"),
+    features0: Annotated[
+        Path | None,
+        typer.Option(
+            "--features0",
+            metavar="FILE",
+            help="Another features file, for the first image of each pair; the second is looked up in --features.",
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Matches file to write.")] = Path(
         "matches.h5"
     ),
@@ -94,11 +102,16 @@ def match(
       xfeat match pairs.txt --matcher lighterglue
 
       xfeat match pairs.txt --refine images/
+
+      xfeat match pairs.txt --features queries.h5 --features0 references.h5
     """
     if refine is not None and (shard or ray):
         raise UsageError("--refine needs the matches of all pairs: refine what `xfeat merge` makes of the parts")
+    if features0 is not None and (refine is not None or ray is not None):
+        raise UsageError("--features0 cannot go with --refine or --ray, which take one features file")
     console = JobConsole("pair", "matches", as_json=as_json, quiet=quiet, verbose=verbose)
-    console.begin(f"loading {features} and the matcher (device {device})")
+    loaded = features if features0 is None else f"{features0}, {features}"
+    console.begin(f"loading {loaded} and the matcher (device {device})")
     with interruptible(console, output):
         run = match_runner(shard, ray)
 
@@ -106,6 +119,7 @@ def match(
             pairs,
             features,
             output,
+            **({} if features0 is None else {"features0": features0}),
             overwrite=overwrite,
             listener=console,
             matcher=matcher,

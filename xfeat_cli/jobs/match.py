@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import PairsError, ProvenanceError, StoreError
-from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.matchers import MATCHERS
 from xfeat_cli.jobs.matchers.nearest import SHARED_IMAGES
+from xfeat_cli.jobs.matchers.readers import PairReaders
 from xfeat_cli.jobs.ordering import in_squares
 from xfeat_cli.jobs.progress import Listener, Report, Status, Summary, Tally
 from xfeat_cli.jobs.writing import Writer, conclude
 from xfeat_cli.machine.memory import give_back_freed_memory
 from xfeat_cli.pairing.lists import read_pairs, unique
-from xfeat_cli.photo_names import KnownNames
-from xfeat_cli.store.layout import IMAGES_ATTRIBUTE, MATCHES, SEMI_DENSE_MATCHES
+from xfeat_cli.store.layout import MATCHES, SEMI_DENSE_MATCHES
 from xfeat_cli.store.names import colliding_pairs, pair_name
 from xfeat_cli.store.reader import FeaturesReader
 from xfeat_cli.store.writer import Store
@@ -35,6 +34,7 @@ def match(
     output: str | Path = "matches.h5",
     config: MatchConfig | None = None,
     *,
+    features0: str | Path | None = None,
     overwrite: bool = False,
     renew: bool = False,
     listener: Listener | None = None,
@@ -51,6 +51,8 @@ def match(
         features: the features file.
         output: the matches file to write.
         config: how features are matched.
+        features0: another features file, which the first image of each pair is looked up in, and the second in
+            `features`; (a, b) and (b, a) are two pairs then, and an image may be paired with one of the same name.
         overwrite: start again; without it a file of other options or features is refused.
         renew: keep the output to these pairs: entries of others are removed, those of changed images made again.
         listener: told of each pair.
@@ -60,7 +62,7 @@ def match(
         What was done, with each pair that failed and the reason.
 
     Raises:
-        UsageError: the options cannot work together.
+        UsageError: the options, or the two features files, cannot work together.
         PairsError: the list is malformed, or no pair can be matched.
         StoreError: a file cannot be read or written.
         WeightsError: the weights are missing or damaged.
@@ -68,24 +70,27 @@ def match(
     started = time.monotonic()
     config = replace(config or MatchConfig(), **options)
     features, output = Path(features), Path(output)
-    with FeaturesReader(features) as reader:
-        wanted = _wanted(pairs, reader)
-        matcher = MATCHERS[config.matcher](reader, config)
-        known, unknown = _split_known(wanted, reader)
-        colliding = _collisions(known)
+    inputs = [features, *([Path(features0)] if features0 is not None else [])]
+    with ExitStack() as files:
+        readers = PairReaders(*(files.enter_context(FeaturesReader(path)) for path in inputs))
+        wanted = _wanted(pairs, readers)
+        matcher = MATCHERS[config.matcher](readers, config)
+        known, unknown = _split_known(wanted, readers)
+        colliding = _collisions(known, readers.ordered)
         summary = Summary(str(output), device=",".join(map(str, matcher.devices)), precision=matcher.precision.value)
         tally = Tally(summary, listener)
         kind = SEMI_DENSE_MATCHES if matcher.semi_dense else MATCHES
-        inputs = [features, *([Path(pairs)] if isinstance(pairs, (str, Path)) else [])]
+        if isinstance(pairs, (str, Path)):
+            inputs.append(Path(pairs))
         with Store.open(output, kind, matcher.provenance(), overwrite=overwrite, inputs=inputs) as store:
             if renew:
-                _renew(known, store, reader, summary)
-            todo, done = _split_done([pair for pair in known if pair not in colliding], store, reader)
+                _renew(known, store, readers, summary)
+            todo, done = _split_done([pair for pair in known if pair not in colliding], store, readers)
             tally.start(len(wanted))
             for pair, error in [*unknown, *colliding.items()]:
                 tally.add(_failed(pair, error))
             for pair in colliding:
-                _forget(pair, store)
+                _forget(pair, store, readers)
             for pair in done:
                 tally.add(Report(" ".join(pair), Status.SKIPPED, details=_names(pair)))
             with Writer() as writer, closing(matcher.match(in_reading_order(todo))) as matched:
@@ -103,80 +108,84 @@ def match(
     return summary
 
 
-def _wanted(pairs: str | Path | Iterable[Pair], reader: FeaturesReader) -> list[Pair]:
+def _wanted(pairs: str | Path | Iterable[Pair], readers: PairReaders) -> list[Pair]:
+    ordered = readers.ordered
     if not isinstance(pairs, (str, Path)):
-        return unique(pair for pair in pairs if pair[0] != pair[1])
-    return read_pairs(Path(pairs), KnownNames(reader.names(), reader.attributes.get(IMAGES_ATTRIBUTE)))
+        return unique((pair for pair in pairs if ordered or pair[0] != pair[1]), ordered=ordered)
+    return read_pairs(Path(pairs), readers.known, ordered=ordered)
 
 
-def _split_known(pairs: list[Pair], reader: FeaturesReader) -> tuple[list[Pair], list[tuple[Pair, str]]]:
+def _split_known(pairs: list[Pair], readers: PairReaders) -> tuple[list[Pair], list[tuple[Pair, str]]]:
     known, unknown = [], []
+    absent: dict[Path, set[str]] = {}
     for pair in pairs:
-        missing = next((name for name in pair if name not in reader), None)
+        missing = readers.missing(pair)
         if missing is None:
             known.append(pair)
         else:
-            unknown.append((pair, f"{missing} is not in {reader.path}; extract it, or take it out of the pairs"))
+            name, path = missing
+            absent.setdefault(path, set()).add(name)
+            unknown.append((pair, f"{name} is not in {path}; extract it, or take it out of the pairs"))
     if not known:
-        names = sorted({error.split(" is not in ")[0] for _, error in unknown})
-        raise PairsError(
-            f"no pair can be matched: {', '.join(names[:3])}{' …' if len(names) > 3 else ''} not in {reader.path}; "
-            "names must be those that `xfeat inspect` shows"
+        listed = "; ".join(
+            f"{', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''} not in {path}"
+            for path, names in absent.items()
         )
+        first, second = (reader.path for reader in readers.readers)
+        sides = f" (first images belong in features0={first}, second in features={second})" if readers.ordered else ""
+        raise PairsError(f"no pair can be matched: {listed}{sides}; names must be those that `xfeat inspect` shows")
     return known, unknown
 
 
-def _collisions(pairs: list[Pair]) -> dict[Pair, str]:
+def _collisions(pairs: list[Pair], ordered: bool) -> dict[Pair, str]:
     """Behave as `colliding_pairs`. Raises PairsError when every pair collides."""
-    colliding = colliding_pairs(pairs)
+    colliding = colliding_pairs(pairs, ordered=ordered)
     if len(colliding) == len(pairs):
         raise PairsError(f"no pair can be matched: {colliding[pairs[0]]}")
     return colliding
 
 
-def _forget(pair: Pair, store: Store) -> None:
+def _forget(pair: Pair, store: Store, readers: PairReaders) -> None:
     """Remove what an earlier run stored, before another pair laid claim to its entry."""
-    for names in (pair, pair[::-1]):
+    for names in readers.orders(pair):
         if pair_name(*names) in store:
             store.remove(pair_name(*names))
 
 
-def _split_done(pairs: list[Pair], store: Store, reader: FeaturesReader) -> tuple[list[Pair], list[Pair]]:
-    """Return which pairs are still to do, and which the store holds, either way round. Refuses those of changed
-    features.
-    """
+def _split_done(pairs: list[Pair], store: Store, readers: PairReaders) -> tuple[list[Pair], list[Pair]]:
+    """Return which pairs are still to do, and which the store holds. Refuses those of changed features."""
     stored = store.names()
     todo, done = [], []
     for pair in pairs:
-        names = next((p for p in (pair, pair[::-1]) if pair_name(*p) in stored), None)
+        names = next((p for p in readers.orders(pair) if pair_name(*p) in stored), None)
         if names is None:
             todo.append(pair)
             continue
         done.append(pair)
         attributes = store.attributes(pair_name(*names))
-        for i, name in enumerate(names):
-            if attributes.get(f"digest{i}") != fingerprint.of_image(reader, name):
+        for i, (name, digest) in enumerate(zip(names, readers.digests(names), strict=True)):
+            if attributes.get(f"digest{i}") != digest:
                 raise ProvenanceError(
                     f"{store.path} holds matches of another version of {name}; use overwrite=True to start again"
                 )
     return todo, done
 
 
-def _renew(pairs: list[Pair], store: Store, reader: FeaturesReader, summary: Summary) -> None:
+def _renew(pairs: list[Pair], store: Store, readers: PairReaders, summary: Summary) -> None:
     """Remove the entries that are of none of the pairs, or of images that have changed."""
-    images = {pair_name(*names): names for pair in pairs for names in (pair, pair[::-1])}
+    images = {pair_name(*names): names for pair in pairs for names in readers.orders(pair)}
     for entry in sorted(store.names()):
         if entry not in images:
             summary.removed.append(entry)
-        elif _has_changed(images[entry], entry, store, reader):
+        elif _has_changed(images[entry], entry, store, readers):
             summary.renewed.append(entry)
     for entry in (*summary.removed, *summary.renewed):
         store.remove(entry)
 
 
-def _has_changed(names: Pair, entry: str, store: Store, reader: FeaturesReader) -> bool:
+def _has_changed(names: Pair, entry: str, store: Store, readers: PairReaders) -> bool:
     attributes = store.attributes(entry)
-    return any(attributes.get(f"digest{i}") != fingerprint.of_image(reader, name) for i, name in enumerate(names))
+    return any(attributes.get(f"digest{i}") != digest for i, digest in enumerate(readers.digests(names)))
 
 
 def in_reading_order(pairs: list[Pair]) -> list[Pair]:

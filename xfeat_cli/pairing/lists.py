@@ -21,11 +21,14 @@ from xfeat_cli.types import Pair
 _SHOWN_LINES = 3
 
 
-def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
+def read_pairs(
+    path: Path, known: KnownNames | tuple[KnownNames, KnownNames] | None = None, *, ordered: bool = False
+) -> list[Pair]:
     """Return the pairs of a file (- = stdin), each once, in the file's order; those of an image with itself are left
     out.
 
-    known: names of images; every spelling of one in the list becomes that name. Raises PairsError naming file and line.
+    known: names of images, or of first and of second images; every spelling of one in the list becomes that name.
+    ordered: as for `unique`; a pair of equal names is kept then. Raises PairsError naming file and line.
     """
     try:
         text = read_text(path)
@@ -35,7 +38,8 @@ def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
         reason = getattr(error, "strerror", None) or error
         raise PairsError(f"{path} cannot be read as a UTF-8 list of pairs ({reason})") from None
     with_itself: list[int] = []
-    pairs = unique(_parsed(text, path, known, with_itself))
+    sides = known if isinstance(known, tuple) else (known, known)
+    pairs = unique(_parsed(text, path, sides, None if ordered else with_itself), ordered=ordered)
     if with_itself:
         shown = ", ".join(map(str, with_itself[:_SHOWN_LINES])) + (" …" if len(with_itself) > _SHOWN_LINES else "")
         warn_once(f"{path}: pairs of an image with itself are left out (line {shown})")
@@ -44,8 +48,10 @@ def read_pairs(path: Path, known: KnownNames | None = None) -> list[Pair]:
     return pairs
 
 
-def unique(pairs: Iterable[Pair]) -> list[Pair]:
-    """Return the pairs without repetition; (a, b) and (b, a) are one."""
+def unique(pairs: Iterable[Pair], *, ordered: bool = False) -> list[Pair]:
+    """Return the pairs without repetition; (a, b) and (b, a) are one, unless the pairs are ordered."""
+    if ordered:
+        return list(dict.fromkeys((one, two) for one, two in pairs))
     first: dict[Pair, Pair] = {}
     for one, two in pairs:
         first.setdefault((min(one, two), max(one, two)), (one, two))
@@ -103,9 +109,12 @@ def _is_unicode(name: str) -> bool:
     return True
 
 
-def _parsed(text: str, path: Path, known: KnownNames | None, with_itself: list[int]) -> Iterator[Pair]:
-    """Yield the pairs of a text; numbers of lines that pair an image with itself go to `with_itself`."""
-    spellings: dict[str, str] = {}
+def _parsed(
+    text: str, path: Path, known: tuple[KnownNames | None, KnownNames | None], with_itself: list[int] | None
+) -> Iterator[Pair]:
+    """Yield the pairs of a text; numbers of lines that pair an image with itself go to `with_itself`, if given."""
+    spellings0: dict[str, str] = {}
+    spellings = spellings0, (spellings0 if known[0] is known[1] else {})
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
         if not line.strip():
@@ -118,24 +127,25 @@ def _parsed(text: str, path: Path, known: KnownNames | None, with_itself: list[i
                 f"{path}, line {number}: {len(names)} names instead of 2; write `name0 name1`, with a tab between "
                 "names that hold spaces"
             )
-        for spelling in names:
-            if spelling not in spellings:
-                found = known.find(spelling) if known is not None else None
-                spellings[spelling] = sys.intern(found or spelling)
-        pair = spellings[names[0]], spellings[names[1]]
-        if pair[0] == pair[1]:
+        for spelling, side, names_known in zip(names, spellings, known, strict=True):
+            if spelling not in side:
+                found = names_known.find(spelling) if names_known is not None else None
+                side[spelling] = sys.intern(found or spelling)
+        pair = spellings[0][names[0]], spellings[1][names[1]]
+        if with_itself is not None and pair[0] == pair[1]:
             with_itself.append(number)
         else:
             yield pair
 
 
-def _names_images(words: list[str], known: KnownNames | None) -> bool:
+def _names_images(words: list[str], known: tuple[KnownNames | None, KnownNames | None]) -> bool:
     """Return whether the words of a line that begins with # are two images, and it is no comment."""
     if len(words) != 2:
         return False
-    if known is not None:
-        return all(known.find(word) is not None for word in words)
-    return all(os.path.splitext(word)[1].lower() in SUFFIXES for word in words)
+    return all(
+        os.path.splitext(word)[1].lower() in SUFFIXES if names is None else names.find(word) is not None
+        for word, names in zip(words, known, strict=True)
+    )
 
 
 def _format(a: str, b: str) -> str:

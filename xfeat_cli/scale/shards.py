@@ -86,16 +86,21 @@ def match_shard(
     output: str | Path,
     shard: Shard,
     *,
+    features0: str | Path | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> Summary:
     """Match one part of a list of pairs into the folder of pieces of `output`; as `extract_shard`."""
-    listed = read_pairs(Path(pairs)) if isinstance(pairs, (str, Path)) else unique(pairs)
-    ordered = in_reading_order(listed)
-    piece, path = _piece("matches", ["\t".join(pair) for pair in ordered], Path(output), shard, overwrite)
+    ordered = features0 is not None
+    listed = (
+        read_pairs(Path(pairs), ordered=ordered) if isinstance(pairs, (str, Path)) else unique(pairs, ordered=ordered)
+    )
+    arranged = in_reading_order(listed)
+    piece, path = _piece("matches", ["\t".join(pair) for pair in arranged], Path(output), shard, overwrite)
     if piece is None:
         return Summary(str(path))
-    return match(ordered[piece.first : piece.last], features, path, overwrite=overwrite, **options)
+    part = arranged[piece.first : piece.last]
+    return match(part, features, path, features0=features0, overwrite=overwrite, **options)
 
 
 def _piece(kind: str, items: list[str], output: Path, shard: Shard, overwrite: bool) -> tuple[Slice | None, Path]:

@@ -34,16 +34,18 @@ def colliding_names(names: Iterable[str]) -> list[list[str]]:
     return [owners for owners in _owners(names).values() if len(owners) > 1]
 
 
-def colliding_pairs(pairs: Collection[Pair]) -> dict[Pair, str]:
-    """Return the pairs that would share an entry with another pair, in either order of their images, each with a line
-    for the user. None of them can be stored: a reader that asks for the one would get the matches of the other.
+def colliding_pairs(pairs: Collection[Pair], *, ordered: bool = False) -> dict[Pair, str]:
+    """Return the pairs that would share an entry with another pair, each with a line for the user; in either order of
+    their images, unless the pairs are ordered. None of them can be stored: a reader that asks for the one would get the
+    matches of the other.
     """
     names = dict.fromkeys(name for pair in pairs for name in pair)
     suspects = {name for owners in colliding_names(names) for name in owners}
-    sharers: dict[frozenset[str], list[Pair]] = {}
+    sharers: dict[Collection[str], list[Pair]] = {}
     for pair in pairs:
         if not suspects.isdisjoint(pair):
-            sharers.setdefault(frozenset(map(_flat, pair)), []).append(pair)
+            flat = tuple(map(_flat, pair))
+            sharers.setdefault(flat if ordered else frozenset(flat), []).append(pair)
     return {
         pair: f"{' '.join(pair)} and {' '.join(next(other for other in sharing if other != pair))} would be one entry "
         "of the matches file, as hloc names it; rename one of the images"

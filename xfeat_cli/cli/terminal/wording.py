@@ -10,7 +10,7 @@ from xfeat_cli.export.config import ExportConfig
 from xfeat_cli.training.config import TrainConfig
 
 _NAMES = {
-    *("allow_missing", "features", "images", "overwrite", "ray", "shard"),
+    *("allow_missing", "features", "features0", "images", "overwrite", "ray", "shard"),
     *(field.name for config in (ExportConfig, ExtractConfig, MatchConfig, TrainConfig) for field in fields(config)),
 }
 _PARAMETER = re.compile(rf"(?<![\w./=-])({'|'.join(sorted(_NAMES))})=(True\b|None\b|(?=\S))")

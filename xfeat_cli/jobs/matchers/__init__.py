@@ -8,9 +8,9 @@ from xfeat_cli.config import MatchConfig, MatcherKind
 from xfeat_cli.jobs.matchers.base import PairMatcher
 from xfeat_cli.jobs.matchers.lighterglue import LighterGlueMatcher
 from xfeat_cli.jobs.matchers.nearest import NearestMatcher
-from xfeat_cli.store.reader import FeaturesReader
+from xfeat_cli.jobs.matchers.readers import PairReaders
 
-MATCHERS: Mapping[MatcherKind, Callable[[FeaturesReader, MatchConfig], PairMatcher]] = {
+MATCHERS: Mapping[MatcherKind, Callable[[PairReaders, MatchConfig], PairMatcher]] = {
     MatcherKind.NEAREST: NearestMatcher,
     MatcherKind.LIGHTERGLUE: LighterGlueMatcher,
 }

@@ -1,4 +1,4 @@
-"""What every matcher of a features file's pairs offers to `jobs.match`."""
+"""What every matcher of pairs offers to `jobs.match`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PairResult:
 
 
 class PairMatcher(Protocol):
-    """Matches pairs of images of one features file.
+    """Matches pairs of images of one features file, or of two.
 
     devices: what computes. precision: of the arithmetic. semi_dense: whether the results are `PointMatches`.
     """

@@ -1,4 +1,4 @@
-"""Matches pairs of one features file, several at once, on one device or several of a kind."""
+"""Matches pairs of one features file, or of two, several at once, on one device or several of a kind."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from xfeat_cli.config import MatchConfig
 from xfeat_cli.errors import StoreError, UsageError, WeightsError
 from xfeat_cli.jobs import fingerprint
 from xfeat_cli.jobs.matchers.base import PairResult
+from xfeat_cli.jobs.matchers.readers import PairReaders
 from xfeat_cli.machine.devices import resolve_devices, resolve_precision, workers
 from xfeat_cli.machine.threads import single_threaded_pool
 from xfeat_cli.matching.nearest import nearest_of_pairs, normalised
@@ -67,17 +68,18 @@ class _Loaded:
 class NearestMatcher:
     """Matches pairs as a `MatchConfig` says. Raises UsageError, WeightsError."""
 
-    def __init__(self, reader: FeaturesReader, config: MatchConfig) -> None:
-        self.semi_dense = reader.kind == SEMI_DENSE_FEATURES
+    def __init__(self, readers: PairReaders, config: MatchConfig) -> None:
+        self.semi_dense = readers.kind == SEMI_DENSE_FEATURES
         self.devices = resolve_devices(config.device)
         self.precision = resolve_precision(config.precision, self.devices[0])
         self._dtype = DTYPES[self.precision]
         self._config = config
-        self._reader = reader
+        self._readers = readers
+        self._reader = readers.readers[1]
         self._weights = self._refining_weights() if self.semi_dense else None
         self._refiners = {} if self._weights is None else self._refiners_of(self._weights)
         self._threshold = self._default_threshold() if config.min_cossim is None else config.min_cossim
-        self._cache: OrderedDict[str, _Loaded] = OrderedDict()
+        self._cache: OrderedDict[tuple[FeaturesReader, str], _Loaded] = OrderedDict()
 
     def match(self, pairs: Iterable[Pair]) -> Generator[tuple[Pair, PairResult | StoreError], None, None]:
         """Yield each pair, in the order given, with its matches, or the error for damaged features of its images."""
@@ -102,7 +104,7 @@ class NearestMatcher:
     def provenance(self) -> dict[str, str | int | float]:
         """Return what decides the matches: options, weights, and the features' own provenance."""
         provenance: dict[str, str | int | float] = {
-            "features": fingerprint.of_options(self._reader),
+            **self._readers.provenance(),
             "min_cossim": self._threshold,
             "ratio": self._config.ratio,
             "precision": self.precision.value,
@@ -161,7 +163,7 @@ class NearestMatcher:
 
     def _load_pair(self, pair: Pair) -> tuple[_Loaded, _Loaded] | StoreError:
         try:
-            one, two = self._load(pair[0]), self._load(pair[1])
+            one, two = (self._load(reader, name) for reader, name in zip(self._readers.readers, pair, strict=True))
         except StoreError as error:
             return error
         lengths = [loaded.features.descriptors.shape[1] for loaded in (one, two)]
@@ -172,12 +174,13 @@ class NearestMatcher:
             )
         return one, two
 
-    def _load(self, name: str) -> _Loaded:
-        if name in self._cache:
-            self._cache.move_to_end(name)
-            return self._cache[name]
-        digest = fingerprint.of_image(self._reader, name)
-        loaded = self._cache[name] = _Loaded(self._reader.load(name), digest, self._dtype)
+    def _load(self, reader: FeaturesReader, name: str) -> _Loaded:
+        key = reader, name
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        digest = fingerprint.of_image(reader, name)
+        loaded = self._cache[key] = _Loaded(reader.load(name), digest, self._dtype)
         while len(self._cache) > 2 and (
             len(self._cache) > SHARED_IMAGES or sum(one.bytes for one in self._cache.values()) > _CACHE_BYTES
         ):
