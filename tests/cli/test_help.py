@@ -43,9 +43,11 @@ def test_a_page_is_whole(path: str, width: int) -> None:
         if isinstance(parameter, TyperOption) and not getattr(parameter, "hidden", False):
             assert {name for name in (*parameter.opts, *parameter.secondary_opts) if name.startswith("--")} <= words
             record = parameter.get_help_record(context)
-            choices = re.search(r"<([^<>]+\|[^<>]+)>", record[0] if record else "")
+            choices = re.search(r"<(?:list\[)?([^<>\[\]]+\|[^<>\[\]]+)\]?>", record[0] if record else "")
             assert set(choices[1].split("|") if choices else ()) <= words
     assert command.help, f"{path} says nothing of itself"
+    assert "...." not in page
+    assert "list[" not in page
 
 
 def test_a_page_follows_the_terminal() -> None:
@@ -54,3 +56,10 @@ def test_a_page_follows_the_terminal() -> None:
         run = subprocess.run(program, capture_output=True, text=True, check=True, env={"COLUMNS": str(columns)})
         assert columns - 12 < max(map(len, run.stdout.splitlines())) <= columns
         assert run.stdout.startswith("Usage: xfeat extract [OPTIONS] IMAGES...\n")
+
+
+def test_defaults_are_whole_and_ranges_left_out() -> None:
+    command, context = PAGES["xfeat export-model"]
+    assert "[default: onnx]" in write_help(command, context, 100)
+    command, context = PAGES["xfeat match"]
+    assert "[default: as the weights ask; none if semi-dense]" in " ".join(write_help(command, context, 100).split())

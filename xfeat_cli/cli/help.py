@@ -23,7 +23,7 @@ _PANELS = ("Arguments", "Options", FEATURES, PAIRS, MATCHING, COLMAP, HARDWARE, 
 _NAMES_WIDTH = 30
 _WIDEST = 100
 
-_RANGE = re.compile(r"(; )?[\d.]*(<=?)?x([<>]=?[\d.]+)?(?=\])")
+_RANGE = re.compile(r"(; )?(-?[\d.]+<=?x([<>]=?-?[\d.]+)?|x[<>]=?-?[\d.]+)(?=\])")
 """What click says of the least and the most of a number."""
 
 _TYPES = {"<int range>": "N", "<int>": "N", "<float range>": "X", "<float>": "X", "<path>": "PATH", "<str>": "TEXT"}
@@ -95,6 +95,7 @@ def _width(formatter: Any) -> int:
 
 def _usage(command: Any, ctx: Any, width: int) -> list[str]:
     usage = re.sub(r"\{([^{}]*)\}", r"\1", " ".join(command.get_usage(ctx).split()))
+    usage = re.sub(r"\.{4,}", "...", usage)
     return textwrap.wrap(usage, width, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False)
 
 
@@ -127,10 +128,11 @@ def _continued(line: str, width: int) -> list[str]:
 def _names(names: str) -> str:
     """Return an option and what follows it, or the name of an argument."""
     if not names.startswith("-"):
-        return names.split(" <")[0]
+        return re.sub(r"\.{4,}", "...", names.split(" <")[0])
     for kind, shown in _TYPES.items():
         names = names.replace(kind, shown)
-    return re.sub(r"<([^<>]*)>", r"\1", re.sub(r"list\[(.*)\]$", r"\1", names))
+    names = re.sub(r"<([^<>]*)>", r"\1", names)
+    return re.sub(r"list\[(.*)\]", r"\1", names)
 
 
 def _meaning(text: str) -> str:
