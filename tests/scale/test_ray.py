@@ -11,11 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
-import h5py
 import numpy as np
 import pytest
 
 from xfeat_cli.pairing.lists import exhaustive, write_pairs
+
+from ..hdf5_content import content
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed: it comes with the extra [ray]")
 
@@ -44,18 +45,6 @@ def _workers(driver: int) -> list[int]:
     return [pid for pid, title in titles.items() if title.startswith("ray::_Worker") and is_below(pid)]
 
 
-def _content(path: Path) -> dict[str, object]:
-    content: dict[str, object] = {}
-    with h5py.File(path) as h5:
-        content["/"] = dict(h5.attrs)
-        h5.visititems(
-            lambda name, item: content.update(
-                {name: (item[()].tolist() if isinstance(item, h5py.Dataset) else None, dict(item.attrs))}
-            )
-        )
-    return content
-
-
 @needs_ray
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are found through /proc")
 def test_a_killed_worker_changes_nothing(tmp_path: Path, photograph: np.ndarray) -> None:
@@ -75,7 +64,7 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path, photograph: np.ndarray)
     assert driver.returncode == 0, errors
     _, errors = whole.communicate(timeout=120)
     assert whole.returncode == 0, errors
-    assert _content(tmp_path / "out.h5") == _content(tmp_path / "whole.h5")
+    assert content(tmp_path / "out.h5") == content(tmp_path / "whole.h5")
 
 
 def test_without_ray_there_is_one_clear_line(tmp_path: Path) -> None:

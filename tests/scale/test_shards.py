@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import cv2
-import h5py
 import numpy as np
 import pytest
 
@@ -20,6 +19,8 @@ from xfeat_cli.store.layout import FEATURES
 from xfeat_cli.store.pieces import MANIFEST, PieceFolder, cut, pieces_folder
 from xfeat_cli.store.writer import Store
 
+from ..hdf5_content import content
+
 OPTIONS = {"top_k": 40, "device": "cpu"}
 NAMES = ["a.png", "b.png", "c.png", "sub/d.png", "sub/e.png"]
 
@@ -31,19 +32,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory, photograph: np.ndarray) -> 
     for number, name in enumerate(NAMES):
         cv2.imwrite(str(folder / name), photograph[8 * number : 8 * number + 96, :128])
     return folder
-
-
-def _content(path: Path) -> dict[str, object]:
-    """Everything that a file holds: datasets, and the attributes of all it holds."""
-    content: dict[str, object] = {}
-    with h5py.File(path) as h5:
-        content["/"] = dict(h5.attrs)
-        h5.visititems(
-            lambda name, item: content.update(
-                {name: (item[()].tolist() if isinstance(item, h5py.Dataset) else None, dict(item.attrs))}
-            )
-        )
-    return content
 
 
 def test_a_list_is_cut_into_equal_contiguous_slices() -> None:
@@ -71,14 +59,14 @@ def test_shards_merged_equal_one_machine(photos: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.h5").exists()
     summary = merge(tmp_path / "out.h5")
     assert (summary.total, summary.done, summary.count, summary.failures) == (3, 3, 5, [])
-    assert _content(tmp_path / "out.h5") == _content(tmp_path / "whole.h5")
+    assert content(tmp_path / "out.h5") == content(tmp_path / "whole.h5")
 
     pairs = list(exhaustive(NAMES))
     match(pairs, tmp_path / "whole.h5", tmp_path / "whole-matches.h5", device="cpu")
     for number in (1, 2):
         match_shard(pairs, tmp_path / "out.h5", tmp_path / "matches.h5", Shard(number, 2), device="cpu")
     merge(tmp_path / "matches.h5")
-    assert _content(tmp_path / "matches.h5") == _content(tmp_path / "whole-matches.h5")
+    assert content(tmp_path / "matches.h5") == content(tmp_path / "whole-matches.h5")
 
     one, two = pairs[0]
     ordered, sides = [(one, two), (two, one), (one, one)], {"features0": tmp_path / "out.h5", "device": "cpu"}
@@ -86,7 +74,7 @@ def test_shards_merged_equal_one_machine(photos: Path, tmp_path: Path) -> None:
     for number in (1, 2):
         match_shard(ordered, tmp_path / "whole.h5", tmp_path / "two.h5", Shard(number, 2), **sides)
     assert merge(tmp_path / "two.h5").count == 3
-    assert _content(tmp_path / "two.h5") == _content(tmp_path / "whole-two.h5")
+    assert content(tmp_path / "two.h5") == content(tmp_path / "whole-two.h5")
 
 
 def test_more_shards_than_images_is_no_error(photos: Path, tmp_path: Path) -> None:
@@ -120,7 +108,7 @@ def test_an_interrupted_merge_goes_on(photos: Path, tmp_path: Path) -> None:
         merge(tmp_path / "out.h5", listener=Stop())
     assert not (tmp_path / "out.h5").exists()
     assert merge(tmp_path / "out.h5").skipped == 1
-    assert _content(tmp_path / "out.h5") == _content(tmp_path / "whole.h5")
+    assert content(tmp_path / "out.h5") == content(tmp_path / "whole.h5")
 
 
 def test_pieces_of_other_options_are_refused_by_name(photos: Path, tmp_path: Path) -> None:
@@ -150,8 +138,8 @@ def test_a_folder_of_anything_else_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(StoreError, match=f"holds no {MANIFEST}"):
         merge(tmp_path / "out.h5")
-    for content in ("", "[]", "{}", '{"pieces": ["../outside.h5"]}', '{"pieces": [7]}', "[" * 100_000):
-        (folder / MANIFEST).write_text(content)
+    for manifest in ("", "[]", "{}", '{"pieces": ["../outside.h5"]}', '{"pieces": [7]}', "[" * 100_000):
+        (folder / MANIFEST).write_text(manifest)
         with pytest.raises(StoreError, match=MANIFEST):
             PieceFolder(folder).pieces()
 

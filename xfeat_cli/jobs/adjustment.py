@@ -6,7 +6,6 @@ scratch folder; a part in memory has at most MOST_LINKS links, unless a single t
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -98,8 +97,8 @@ def adjust(
         parts = _split(pairs, links, numbering, scratch)
     except OSError as error:
         raise StoreError(
-            f"cannot write {scratch}: {_reason(error)}; what was registered is kept: make room, then run the same "
-            "command again"
+            f"cannot write {scratch}: {error.strerror or error}; what was registered is kept: make room, then run the "
+            "same command again"
         ) from error
     with closing(in_order(_solved, parts, config.workers or os.cpu_count() or 1)) as done:
         for _, future in done:
@@ -139,7 +138,7 @@ def _split(pairs: Mapping[str, Pair], links: LinksReader, numbering: Numbering, 
             path = folder / f"{number:09}"
             paths.add(path)
             with open(path, "ab") as file:
-                rows[numbers == number].tofile(file)
+                file.write(rows[numbers == number].tobytes())
     return sorted(paths)
 
 
@@ -153,11 +152,6 @@ def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
         for start in range(0, size, _BLOCK_BYTES):
             file.write(bytes(min(_BLOCK_BYTES, size - start)))
     return np.memmap(path, dtype, "r+", shape=shape)
-
-
-def _reason(error: OSError) -> str:
-    """Return why a file cannot be written; numpy says only how many items it could write."""
-    return error.strerror or os.strerror(errno.ENOSPC)
 
 
 def _stored(pairs: Mapping[str, Pair], links: LinksReader) -> Iterable[tuple[Pair, Links]]:
